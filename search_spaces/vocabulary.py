@@ -1,0 +1,138 @@
+"""What a space may name: the declarations of passes and metrics.
+
+Passes and evaluators declare themselves with these classes; the reader of spaces checks a
+file against them. Knows nothing of what a pass or an evaluator does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+type_names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+Value = None | bool | int | float | str | tuple["Value", ...]
+"""A fixed parameter value. Lists of a YAML file are tuples here, so that values can be hashed."""
+
+
+class Aspect(StrEnum):
+    """What of a model a pass may change, and what a metric may depend on."""
+
+    WEIGHTS = "weights"  # the numbers in the tensors
+    STRUCTURE = "structure"  # graph, shapes, data types
+    RUNTIME = "runtime"  # session options, execution provider
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRange:
+    """A numeric range that is worth searching; `integer` follows the parameter's type."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterSpec:
+    """One parameter of a pass or an evaluator.
+
+    `type` is bool, int, float, str, or `list` (of str). `low` and `high` are inclusive.
+    `choices` closes the set of legal values. `nullable` admits `null`.
+    `search` is what a generated space searches by default (values, or a range).
+    `unavailable` says why a legal value cannot be used on this machine, or returns None.
+    """
+
+    name: str
+    type: type
+    default: Value
+    help: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[Value, ...] | None = None
+    nullable: bool = False
+    search: tuple[Value, ...] | SearchRange | None = None
+    unavailable: Callable[[Value], str | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PassSpec:
+    """The declaration of a pass.
+
+    `accepts` and `gives` name model formats: "hf" (a transformers checkpoint folder),
+    "adapter" (a peft adapter beside its base), "genai" (an ONNX Runtime GenAI folder).
+    `gives` None means: the format that came in.
+    `passes_through`: formats on which the pass has nothing to do; it is left out of such a
+    pipeline (merge_adapter on a model that has no adapter).
+    `neutral`: the parameters at which the pass only converts and does not trade quality; the
+    baseline uses them. None: the baseline leaves the pass out.
+    `libraries`: distributions whose version is part of a stage's key.
+    `uses_data`: the pass reads the training split.
+    """
+
+    name: str
+    version: int
+    help: str
+    parameters: tuple[ParameterSpec, ...]
+    accepts: frozenset[str]
+    gives: str | None
+    changes: frozenset[Aspect]
+    passes_through: frozenset[str] = frozenset()
+    neutral: Mapping[str, Value] | None = None
+    deterministic: bool = True
+    uses_data: bool = False
+    libraries: tuple[str, ...] = ()
+
+    def parameter(self, name: str) -> ParameterSpec:
+        """The parameter of that name; KeyError when there is none."""
+        return next(p for p in self.parameters if p.name == name)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """A measured quantity.
+
+    `unit` is canonical: "s", "B", "fraction" (0 to 1), "tokens/s" or "" (a plain number).
+    `statistics`: what may follow the name after a dot (`latency.p95`); the first is the default.
+    An empty tuple: the metric has no statistics.
+    """
+
+    name: str
+    unit: str
+    lower_is_better: bool
+    depends_on: frozenset[Aspect]
+    help: str
+    statistics: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatorSpec:
+    """The declaration of an evaluator: one entry under `metrics:`, one or more metrics.
+
+    `formats`: the model formats that it can measure. `needs_labels`: only for data with labels.
+    """
+
+    name: str
+    version: int
+    help: str
+    parameters: tuple[ParameterSpec, ...]
+    metrics: tuple[MetricSpec, ...]
+    formats: frozenset[str]
+    needs_labels: bool = False
+    libraries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Every pass and evaluator that a space may name, by name."""
+
+    passes: Mapping[str, PassSpec] = field(default_factory=dict)
+    evaluators: Mapping[str, EvaluatorSpec] = field(default_factory=dict)
+
+    def metric(self, name: str) -> tuple[EvaluatorSpec, MetricSpec] | None:
+        """The metric of that name and the evaluator that measures it, or None."""
+        for evaluator in self.evaluators.values():
+            for metric in evaluator.metrics:
+                if metric.name == name:
+                    return evaluator, metric
+        return None

@@ -1,0 +1,56 @@
+"""What a pass is: one transformation of a model folder, run in a process of its own.
+
+A pass module imports heavy libraries inside `run` only, so that its declaration can be read
+at no cost. Knows nothing of the store, the search or the study.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from evaluators.base import Artifact
+from search_spaces.data import DataSpec
+from search_spaces.vocabulary import PassSpec, Value
+
+
+class PassError(Exception):
+    """The pass cannot do this, for a reason that a person understands (one sentence).
+
+    The same inputs would fail again: the failure is deterministic.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class StageContext:
+    """What a pass gets: the model that comes in, its parameters (every one filled in), where to write."""
+
+    model: Artifact
+    parameters: Mapping[str, Value]
+    output: Path  # an empty folder; what the pass writes there is the model that goes out
+    task: str
+    data: DataSpec | None
+
+
+class Pass(ABC):
+    """One transformation."""
+
+    spec: ClassVar[PassSpec]
+
+    def check(self, parameters: Mapping[str, Value]) -> list[str]:
+        """What is wrong with a combination of parameters, in words; empty when nothing is.
+
+        Called before the stage starts. Bounds and types of single parameters are checked already.
+        """
+        return []
+
+    def environment(self, parameters: Mapping[str, Value]) -> Mapping[str, str]:
+        """What else than parameters, inputs and library versions the result depends on."""
+        return {}
+
+    @abstractmethod
+    def run(self, context: StageContext) -> None:
+        """Write the model that goes out into `context.output`. Runs in a worker process."""

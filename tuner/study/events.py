@@ -1,0 +1,153 @@
+"""The typed events of a study: the one stream that the database, the terminal and `--json` listen to.
+
+Events hold plain values only (JSON after `dataclasses.asdict`). Knows nothing of who listens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyStarted:
+    """A command began to work on the study; `resumed` when it had been worked on before."""
+
+    study: str
+    resumed: bool
+    space: Json  # name, path, model, fingerprint, the space's text
+    objectives: tuple[Json, ...]  # text, metric, statistic, minimize
+    constraints: tuple[Json, ...]  # text, metric, statistic, operator
+    settings: Json  # strategy, trials, max_time, seed
+    environment: Json  # machine, CPU model, cores, python, versions of libraries
+
+
+@dataclass(frozen=True, slots=True)
+class TrialAsked:
+    """A candidate is about to be tried. The baseline has number -1 and role "baseline"."""
+
+    number: int
+    role: str  # "baseline" or "trial"
+    candidate: str  # the candidate's key
+    parameters: Mapping[str, Any]  # decision -> value, as the strategy chose (JSON values)
+    steps: tuple[Json, ...]  # id, pass, parameters: the whole pipeline with every value
+
+
+@dataclass(frozen=True, slots=True)
+class StageStarted:
+    """A pass begins to run for a trial (not sent for a stage found in the store)."""
+
+    number: int
+    position: int
+    step: str
+    pass_name: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageFinished:
+    """A pass's result is in the store. `cached`: it had been there already (seconds 0)."""
+
+    number: int
+    position: int
+    step: str
+    pass_name: str
+    key: str
+    cached: bool
+    seconds: float
+    bytes: int
+    peak_memory: int | None  # bytes
+    log: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureStarted:
+    """An evaluator begins to measure a trial's model."""
+
+    number: int
+    evaluator: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """An evaluator's result. `estimates`: metric, statistic, value, low, high, unit, samples."""
+
+    number: int
+    evaluator: str
+    split: str  # "dev" in the search, "test" in the confirmation
+    key: str
+    cached: bool
+    seconds: float
+    estimates: tuple[Json, ...]
+    detail: tuple[Json, ...]  # the measurements of every process: samples, items, conditions
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The constraints' verdicts: text, metric, statistic, limit, value, verdict, violation (scaled)."""
+
+    number: int
+    verdict: str  # feasible, infeasible or undecided: the worst of the constraints
+    constraints: tuple[Json, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A trial ended without numbers. `where`: the step or evaluator."""
+
+    number: int
+    where: str
+    reason: str  # code: error, refused, crashed, out_of_memory, timeout, killed
+    message: str  # one line for a person
+    deterministic: bool
+    log: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A trial is over. `state`: complete, failed, infeasible (failed for certain) or baseline."""
+
+    number: int
+    state: str
+    objectives: tuple[float, ...] | None  # canonical units, in the space's order
+    front: tuple[int, ...]  # the numbers on the front from now on
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The chosen model was measured again, on held-out data: the same shape as `Measured.estimates`."""
+
+    number: int
+    estimates: tuple[Json, ...]
+    baseline: tuple[Json, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyStopped:
+    """A command ended its work. `reason`: trials, max_time, exhausted, interrupted, error."""
+
+    reason: str
+    chosen: int | None
+    seconds: float  # of this command's work
+
+
+Event = (
+    StudyStarted
+    | TrialAsked
+    | StageStarted
+    | StageFinished
+    | MeasureStarted
+    | Measured
+    | Judged
+    | Failed
+    | Told
+    | Confirmed
+    | StudyStopped
+)
+
+Listener = Callable[[Event], None]
