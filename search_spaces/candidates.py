@@ -1,0 +1,254 @@
+"""From a space to its candidates: the decisions to take, in order, and what follows from them.
+
+A strategy supplies a `choose` function; `build` walks the pipeline and asks it for every decision
+that is open under the decisions taken so far. Knows nothing of how a strategy chooses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from search_spaces.conditions import Condition
+from search_spaces.space import Choices, Domain, Fixed, OneOf, Range, Space, Step
+from search_spaces.vocabulary import PassSpec, Value
+
+SOURCE_FORMAT = "hf"
+"""The format of a model as it comes in: a transformers checkpoint folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An open question of a candidate: `lora` (is it used?), `one_of` (which?), `lora.r` (what value?)."""
+
+    name: str
+    domain: Choices | Range
+    default: Value
+
+
+Choose = Callable[[Decision], Value]
+
+
+@dataclass(frozen=True)
+class CandidateStep:
+    """A pass with every parameter fixed."""
+
+    id: str
+    spec: PassSpec
+    parameters: Mapping[str, Value]
+
+    def to_json(self) -> dict[str, Any]:
+        """The step as plain data: id, pass, parameters."""
+        return {"id": self.id, "pass": self.spec.name, "parameters": plain(self.parameters)}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A pipeline with every parameter fixed. `decisions`: what was chosen, by decision name."""
+
+    decisions: Mapping[str, Value]
+    steps: tuple[CandidateStep, ...]
+
+    @cached_property
+    def key(self) -> str:
+        """Candidates that run the same passes with the same values have the same key (64 hex)."""
+        return digest([[s.spec.name, s.spec.version, plain(s.parameters)] for s in self.steps])
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON data: tuples become lists."""
+    if isinstance(value, Mapping):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [plain(v) for v in value]
+    return value
+
+
+def digest(data: Any) -> str:
+    """SHA-256 (hex) of JSON data in canonical form."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def build(space: Space, choose: Choose) -> Candidate:
+    """The candidate that `choose` leads to; it is asked only what is open, in pipeline order."""
+    builder = _Builder(choose)
+    for item in space.pipeline:
+        builder.add(item)
+    return Candidate(builder.decisions, tuple(builder.steps))
+
+
+def default_candidate(space: Space) -> Candidate:
+    """The candidate of defaults: optional passes on, each parameter at (or nearest) its default."""
+    return build(space, lambda decision: decision.default)
+
+
+def baseline_candidate(space: Space) -> Candidate:
+    """The unoptimised model in its runtime: passes that only convert, at their neutral values."""
+    steps: list[CandidateStep] = []
+    model_format = SOURCE_FORMAT
+    for step in _first_alternatives(space):
+        spec = step.spec
+        if spec.neutral is None or model_format in spec.passes_through:
+            continue
+        if model_format not in spec.accepts:
+            continue
+        parameters = {p.name: p.default for p in spec.parameters} | dict(spec.neutral)
+        steps.append(CandidateStep(step.id, spec, parameters))
+        model_format = spec.gives or model_format
+    return Candidate({}, tuple(steps))
+
+
+def enumerate_candidates(space: Space) -> Iterator[Candidate]:
+    """Every candidate of a space without continuous ranges, late decisions varying fastest.
+
+    Uses memory for one candidate at a time. ValueError on a continuous range.
+    """
+    path: list[list[int]] = []  # per decision: the index taken, how many there are
+    while True:
+        position = 0
+
+        def choose(decision: Decision) -> Value:
+            nonlocal position
+            if position == len(path):
+                path.append([0, option_count(decision.domain)])
+            value = option(decision.domain, path[position][0])
+            position += 1
+            return value
+
+        yield build(space, choose)
+        while path and path[-1][0] + 1 == path[-1][1]:
+            path.pop()
+        if not path:
+            return
+        path[-1][0] += 1
+
+
+def option_count(domain: Choices | Range) -> int:
+    """How many values a domain has; ValueError for a continuous range."""
+    if isinstance(domain, Choices):
+        return len(domain.values)
+    step = domain.step or (1 if domain.integer else None)
+    if step is None:
+        raise ValueError("a continuous range cannot be enumerated")
+    return math.floor((domain.high - domain.low) / step + 1e-9) + 1
+
+
+def option(domain: Choices | Range, index: int) -> Value:
+    """The value at `index` of a domain that is not continuous."""
+    if isinstance(domain, Choices):
+        return domain.values[index]
+    value = domain.low + index * (domain.step or 1)
+    return round(value) if domain.integer else value
+
+
+def is_continuous(domain: Domain) -> bool:
+    """Whether a domain has values between any two values."""
+    return isinstance(domain, Range) and not domain.integer and domain.step is None
+
+
+@dataclass
+class _Builder:
+    """Walks a pipeline, asking for what is open."""
+
+    choose: Choose
+    decisions: dict[str, Value] = field(default_factory=dict)
+    scope: dict[str, Value] = field(default_factory=dict)
+    steps: list[CandidateStep] = field(default_factory=list)
+    model_format: str = SOURCE_FORMAT
+
+    def add(self, item: Step | OneOf) -> None:
+        if isinstance(item, OneOf):
+            self._add_alternatives(item)
+        elif self._included(item):
+            self._add_step(item)
+        else:
+            self.scope[item.id] = False
+
+    def _add_alternatives(self, item: OneOf) -> None:
+        for alternative in item.alternatives:
+            self.scope.update({step.id: False for step in alternative})
+        label = self._decide(one_of_decision(item))
+        for step in item.alternatives[item.labels.index(str(label))]:
+            self.add(step)
+
+    def _included(self, step: Step) -> bool:
+        if self.model_format in step.spec.passes_through:
+            return False
+        if not holds(step.when, self.scope, ""):
+            return False
+        return not step.optional or bool(self._decide(_inclusion(step.id)))
+
+    def _add_step(self, step: Step) -> None:
+        self.scope[step.id] = True
+        parameters = {p.name: p.default for p in step.spec.parameters}
+        for name, domain in step.parameters.items():
+            if not holds(domain.when, self.scope, step.id):
+                continue
+            value = self._value(step, name, domain)
+            parameters[name] = self.scope[f"{step.id}.{name}"] = value
+        self.steps.append(CandidateStep(step.id, step.spec, parameters))
+        self.model_format = step.spec.gives or self.model_format
+
+    def _value(self, step: Step, name: str, domain: Domain) -> Value:
+        if isinstance(domain, Fixed):
+            return domain.value
+        return self._decide(parameter_decision(step, name, domain))
+
+    def _decide(self, decision: Decision) -> Value:
+        value = self.choose(decision)
+        self.decisions[decision.name] = value
+        if isinstance(value, (bool, str)):
+            self.scope.setdefault(decision.name, value)
+        return value
+
+
+def holds(condition: Condition | None, scope: Mapping[str, Value], step: str) -> bool:
+    """Whether a condition holds where `step` may name its own parameters without a prefix."""
+    if condition is None:
+        return True
+    prefix = f"{step}."
+    own = {k.removeprefix(prefix): v for k, v in scope.items() if k.startswith(prefix)}
+    return condition.evaluate({**scope, **own})
+
+
+def _inclusion(name: str) -> Decision:
+    return Decision(name, Choices((True, False)), True)
+
+
+def one_of_decision(item: OneOf) -> Decision:
+    """Which alternative is used."""
+    return Decision(item.id, Choices(item.labels), item.labels[0])
+
+
+def parameter_decision(step: Step, name: str, domain: Choices | Range) -> Decision:
+    """What value a parameter takes; the default is the pass's own where the domain has it."""
+    return Decision(
+        f"{step.id}.{name}", domain, nearest_value(domain, step.spec.parameter(name).default)
+    )
+
+
+def nearest_value(domain: Choices | Range, wanted: Value) -> Value:
+    """`wanted` if the domain has it, else the nearest in a range, or the first of the choices."""
+    if isinstance(domain, Choices):
+        return wanted if wanted in domain.values else domain.values[0]
+    number = wanted if isinstance(wanted, (int, float)) else domain.low
+    number = min(max(number, domain.low), domain.high)
+    if domain.step:
+        number = domain.low + round((number - domain.low) / domain.step) * domain.step
+    return round(number) if domain.integer else float(number)
+
+
+def _first_alternatives(space: Space) -> Iterator[Step]:
+    """The steps of a pipeline, with the first alternative that has a neutral form of each `one_of`."""
+    for item in space.pipeline:
+        if isinstance(item, Step):
+            yield item
+            continue
+        neutral = [a for a in item.alternatives if all(s.spec.neutral is not None for s in a)]
+        yield from (neutral or [()])[0]

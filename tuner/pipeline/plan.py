@@ -1,0 +1,134 @@
+"""From a candidate to its stages, each with the key under which its result is stored.
+
+A key covers all that the result depends on: the pass and its version, every parameter, the key of
+what comes in, the content of the data, the versions of the libraries that matter and what else the
+pass names. Knows nothing of how stages run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+from evaluators.base import Evaluator
+from search_spaces.candidates import SOURCE_FORMAT, Candidate, digest, plain
+from search_spaces.vocabulary import Aspect, PassSpec, Value
+from tuner.passes.base import Pass
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The model that comes in: its content's key, and the data's key by split."""
+
+    key: str
+    task: str
+    data_keys: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One pass applied to one input. `description` is what the key is the digest of."""
+
+    key: str
+    step: str
+    spec: PassSpec
+    parameters: Mapping[str, Value]
+    description: Json
+    output_format: str
+
+
+def plan(candidate: Candidate, source: Source, passes: Mapping[str, Pass]) -> tuple[Stage, ...]:
+    """The stages of a candidate, in order."""
+    stages: list[Stage] = []
+    key, model_format = source.key, SOURCE_FORMAT
+    for step in candidate.steps:
+        spec = step.spec
+        description = _description(passes[spec.name], step.parameters, source) | {"input": key}
+        key, model_format = digest(description), spec.gives or model_format
+        stages.append(Stage(key, step.id, spec, step.parameters, description, model_format))
+    return tuple(stages)
+
+
+def _description(pass_: Pass, parameters: Mapping[str, Value], source: Source) -> Json:
+    spec = pass_.spec
+    return {
+        "kind": "stage",
+        "pass": spec.name,
+        "version": spec.version,
+        "parameters": plain(parameters),
+        "data": source.data_keys["train"] if spec.uses_data else None,
+        "task": source.task,
+        "libraries": library_versions(spec.libraries),
+        "environment": dict(pass_.environment(parameters)),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementPlan:
+    """What an evaluator has to measure for a candidate.
+
+    `position`: the stage whose output it measures (-1: the source). `description`, with the
+    number of the process added, is what a measurement's key is the digest of.
+    """
+
+    evaluator: str
+    position: int
+    split: str
+    description: Json
+
+    def key(self, process: int) -> str:
+        """The key of what one process measured."""
+        return digest(self.description | {"process": process})
+
+
+def measurement_plan(
+    evaluator: Evaluator,
+    options: Mapping[str, Value],
+    stages: tuple[Stage, ...],
+    source: Source,
+    split: str,
+    machine: Mapping[str, str],
+) -> MeasurementPlan:
+    """Where in a candidate's pipeline a metric is fixed, and under which key it is known.
+
+    A stage that changes nothing that the evaluator's metrics depend on is left out of the key: two
+    thread counts share one accuracy, two fine-tunings of one architecture share one latency.
+    """
+    spec = evaluator.spec
+    aspects: frozenset[Aspect] = frozenset().union(*(m.depends_on for m in spec.metrics))
+    relevant = [i for i, stage in enumerate(stages) if stage.spec.changes & aspects]
+    model = [source.key, *({**stages[i].description, "input": None} for i in relevant)]
+    description = {
+        "kind": "measurement",
+        "evaluator": spec.name,
+        "version": spec.version,
+        "options": plain(options),
+        "model": digest(model),
+        "data": source.data_keys.get(split) if spec.needs_labels else None,
+        "libraries": library_versions(spec.libraries),
+        "machine": dict(machine) if Aspect.RUNTIME in aspects else None,
+    }
+    return MeasurementPlan(spec.name, _measured_position(relevant, stages), split, description)
+
+
+def _measured_position(relevant: list[int], stages: tuple[Stage, ...]) -> int:
+    """The last relevant stage; what follows it changes nothing that is measured."""
+    return relevant[-1] if relevant else len(stages) - 1
+
+
+@cache
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "absent"
+
+
+def library_versions(distributions: Iterable[str]) -> dict[str, str]:
+    """Installed versions by distribution name; "absent" for one that is not installed."""
+    return {name: _version(name) for name in distributions}

@@ -1,0 +1,39 @@
+"""Decisions as Optuna knows them. Imports Optuna, so only what runs a search loads this."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from search_spaces.candidates import Decision, plain
+from search_spaces.space import Choices
+from search_spaces.vocabulary import Value
+
+
+def label(value: Value) -> None | bool | int | float | str:
+    """A value as a categorical choice: a list becomes its JSON text."""
+    return json.dumps(plain(value)) if isinstance(value, tuple) else value
+
+
+def distribution(decision: Decision) -> BaseDistribution:
+    """The Optuna distribution of a decision."""
+    domain = decision.domain
+    if isinstance(domain, Choices):
+        return CategoricalDistribution([label(v) for v in domain.values])
+    if domain.integer:
+        step = 1 if domain.log else round(domain.step or 1)
+        return IntDistribution(round(domain.low), round(domain.high), log=domain.log, step=step)
+    return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
+
+
+def external(decisions: Mapping[str, Value]) -> dict[str, Any]:
+    """A candidate's decisions as Optuna's parameter values."""
+    return {name: label(value) for name, value in decisions.items()}

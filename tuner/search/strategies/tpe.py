@@ -1,0 +1,115 @@
+"""Tree-structured Parzen estimator, grouped and multivariate, through Optuna.
+
+The sampler works on a study in memory that holds what the trials became; the database only
+mirrors it. Asking therefore costs no transactions, and a proposal that repeats a known candidate
+leaves no trace.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection
+from typing import ClassVar
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import TPESampler
+from optuna.trial import TrialState, create_trial
+
+from search_spaces.candidates import Candidate, Decision, build
+from search_spaces.space import Choices, Space
+from search_spaces.vocabulary import Value
+from tuner.search.distributions import distribution, external, label
+from tuner.search.strategies.base import (
+    Result,
+    Strategy,
+    default_first,
+    derived_seed,
+    first_unseen,
+)
+
+_ATTEMPTS = 20  # proposals per trial before an unseen candidate is drawn instead
+_FAILED = 10.0  # scaled violation of a candidate that failed for certain
+
+
+class TpeStrategy(Strategy):
+    """The defaults first, then TPE; what is known already is never proposed again."""
+
+    name: ClassVar[str] = "tpe"
+
+    def __init__(self, space: Space, seed: int, trials: int | None) -> None:
+        super().__init__(space, seed, trials)
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        directions = ["minimize" if o.minimize else "maximize" for o in space.objectives]
+        self._study = optuna.create_study(directions=directions)
+        self._startup = 10 if trials is None else max(4, min(10, trials // 3))
+
+    def propose(self, number: int, seen: Collection[str]) -> Candidate | None:
+        """The defaults, or TPE's proposal, or a draw where TPE proposes only what is known."""
+        first = default_first(self.space, seen)
+        if first is not None:
+            return first
+        for attempt in range(_ATTEMPTS):
+            candidate = self._sample(derived_seed(self.seed, number, attempt))
+            if candidate.key not in seen:
+                return candidate
+        return first_unseen(self.space, self.seed, number, seen)
+
+    def tell(self, candidate: Candidate, result: Result) -> None:
+        """Add the result; a certain failure is a pruned trial that violates every constraint."""
+        if result.transient:
+            return
+        failed = result.objectives is None
+        violations = {k: max(v, _FAILED) for k, v in result.violations.items()}
+        self._study.add_trial(
+            create_trial(
+                state=TrialState.PRUNED if failed else TrialState.COMPLETE,
+                values=result.objectives,
+                params=external(candidate.decisions),
+                distributions=_distributions(self.space, candidate),
+                constraints=(violations or {"ran": _FAILED}) if failed else dict(result.violations),
+            )
+        )
+
+    def _sample(self, seed: int) -> Candidate:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            self._study.sampler = TPESampler(
+                seed=seed, multivariate=True, group=True, n_startup_trials=self._startup
+            )
+        trial = self._study.ask()
+
+        def choose(decision: Decision) -> Value:
+            return _suggest(trial, decision)
+
+        candidate = build(self.space, choose)
+        # Told as failed, it does not exist for the sampler; the outcome comes through `tell`.
+        self._study.tell(trial, state=TrialState.FAIL)
+        return candidate
+
+
+def _suggest(trial: optuna.Trial, decision: Decision) -> Value:
+    domain = decision.domain
+    if isinstance(domain, Choices):
+        by_label = {label(v): v for v in domain.values}
+        return by_label[trial.suggest_categorical(decision.name, list(by_label))]
+    if domain.integer:
+        step = 1 if domain.log else round(domain.step or 1)
+        low, high = round(domain.low), round(domain.high)
+        return trial.suggest_int(decision.name, low, high, step=step, log=domain.log)
+    return trial.suggest_float(
+        decision.name, domain.low, domain.high, step=domain.step, log=domain.log
+    )
+
+
+def _distributions(space: Space, candidate: Candidate) -> dict[str, BaseDistribution]:
+    """The distribution of every decision that a candidate took."""
+    found: dict[str, BaseDistribution] = {}
+
+    def choose(decision: Decision) -> Value:
+        found[decision.name] = distribution(decision)
+        return candidate.decisions[decision.name]
+
+    build(space, choose)
+    return found
