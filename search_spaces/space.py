@@ -62,13 +62,13 @@ class Step:
 class OneOf:
     """Alternatives, exactly one of which is used; each a sequence of steps (maybe empty).
 
-    `id` is "one_of", "one_of_2", ...; `labels` name the alternatives (the first step's id, or "none").
+    `id` is "one_of", "one_of_2", ...; `labels` name the alternatives (the first step's id, or
+    "none" for the empty one, which `optional: true` in the file adds).
     """
 
     id: str
     labels: tuple[str, ...]
     alternatives: tuple[tuple[Step, ...], ...]
-    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

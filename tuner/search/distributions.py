@@ -13,8 +13,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from search_spaces.candidates import Decision, plain
-from search_spaces.space import Choices
+from search_spaces.candidates import Candidate, Decision, build, plain
+from search_spaces.space import Choices, Space
 from search_spaces.vocabulary import Value
 
 
@@ -37,3 +37,15 @@ def distribution(decision: Decision) -> BaseDistribution:
 def external(decisions: Mapping[str, Value]) -> dict[str, Any]:
     """A candidate's decisions as Optuna's parameter values."""
     return {name: label(value) for name, value in decisions.items()}
+
+
+def candidate_distributions(space: Space, candidate: Candidate) -> dict[str, BaseDistribution]:
+    """The distribution of every decision that a candidate took, by name."""
+    found: dict[str, BaseDistribution] = {}
+
+    def choose(decision: Decision) -> Value:
+        found[decision.name] = distribution(decision)
+        return candidate.decisions[decision.name]
+
+    build(space, choose)
+    return found

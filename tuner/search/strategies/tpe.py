@@ -12,7 +12,6 @@ from collections.abc import Collection
 from typing import ClassVar
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import TPESampler
 from optuna.trial import TrialState, create_trial
@@ -20,7 +19,7 @@ from optuna.trial import TrialState, create_trial
 from search_spaces.candidates import Candidate, Decision, build
 from search_spaces.space import Choices, Space
 from search_spaces.vocabulary import Value
-from tuner.search.distributions import distribution, external, label
+from tuner.search.distributions import candidate_distributions, external, label
 from tuner.search.strategies.base import (
     Result,
     Strategy,
@@ -67,7 +66,7 @@ class TpeStrategy(Strategy):
                 state=TrialState.PRUNED if failed else TrialState.COMPLETE,
                 values=result.objectives,
                 params=external(candidate.decisions),
-                distributions=_distributions(self.space, candidate),
+                distributions=candidate_distributions(self.space, candidate),
                 constraints=(violations or {"ran": _FAILED}) if failed else dict(result.violations),
             )
         )
@@ -101,15 +100,3 @@ def _suggest(trial: optuna.Trial, decision: Decision) -> Value:
     return trial.suggest_float(
         decision.name, domain.low, domain.high, step=domain.step, log=domain.log
     )
-
-
-def _distributions(space: Space, candidate: Candidate) -> dict[str, BaseDistribution]:
-    """The distribution of every decision that a candidate took."""
-    found: dict[str, BaseDistribution] = {}
-
-    def choose(decision: Decision) -> Value:
-        found[decision.name] = distribution(decision)
-        return candidate.decisions[decision.name]
-
-    build(space, choose)
-    return found

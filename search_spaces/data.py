@@ -1,0 +1,278 @@
+"""The data of a space: which files, how a row becomes text, and which rows are in which split.
+
+Splits are stratified by label, depend on the seed and the rows alone, and never separate rows
+that are equal. Knows nothing of models, tokens or metrics.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import string
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+from search_spaces.data_files import DataError, Row, nearest, read_rows
+
+__all__ = [
+    "DataError",
+    "DataSpec",
+    "Row",
+    "content_key",
+    "labels",
+    "read_split",
+    "template_columns",
+    "template_parts",
+]
+
+roles = ("all", "train", "dev", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class DataSpec:
+    """What a space says under `data:`.
+
+    `files`: (role, absolute path); a role is "all", "train", "dev" or "test" and may come more
+    than once. A split without a file of its own is taken out of "all" (else out of "train") with
+    its share under `split`; the rest of that pool is "train".
+    `template`: text with {column} placeholders ({{ and }} for braces). `label`: the column that a
+    model predicts, None where there is none.
+    """
+
+    files: tuple[tuple[str, Path], ...]
+    template: str
+    label: str | None = None
+    split: tuple[tuple[str, float], ...] = (("dev", 0.2), ("test", 0.2))
+    seed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON form that `from_json` reads."""
+        return {
+            "files": [[role, str(path)] for role, path in self.files],
+            "template": self.template,
+            "label": self.label,
+            "split": [list(share) for share in self.split],
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The specification that `to_json` wrote."""
+        return cls(
+            files=tuple((role, Path(path)) for role, path in data["files"]),
+            template=data["template"],
+            label=data["label"],
+            split=tuple((name, float(share)) for name, share in data["split"]),
+            seed=data["seed"],
+        )
+
+
+def template_parts(template: str) -> list[tuple[str, str | None]]:
+    """A template as (literal text, the column that follows it); the column of the last may be None.
+
+    DataError for single braces, empty placeholders, and formats such as {x:>10} or {x!r}.
+    """
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise DataError(f"template: {error}; write {{{{ and }}}} for braces") from None
+    for _, column, form, conversion in parts:
+        if column == "":
+            raise DataError("template: {} names no column; expected {column}")
+        if form or conversion:
+            raise DataError(f"template: {{{column}}} cannot have a format; expected {{column}}")
+    return [(literal, column) for literal, column, _, _ in parts]
+
+
+def template_columns(template: str) -> tuple[str, ...]:
+    """The columns that a template uses, each once, in order of appearance; DataError as above."""
+    columns = (column for _, column in template_parts(template) if column is not None)
+    return tuple(dict.fromkeys(columns))
+
+
+def read_split(spec: DataSpec, split: str) -> list[Row]:
+    """The rows of one split ("train", "dev", "test"), in the files' order.
+
+    A row holds the columns of the template, as text. DataError for anything wrong with the data,
+    in whichever split.
+    """
+    splits = _splits(spec, _stamps(spec))
+    if split not in splits:
+        raise DataError(f"the data has no {split!r} split; it has {', '.join(splits)}")
+    return [dict(row) for row in splits[split]]
+
+
+def labels(spec: DataSpec) -> tuple[str, ...]:
+    """The distinct labels of all splits, sorted; empty where the data has no label column."""
+    if spec.label is None:
+        return ()
+    return _label_set(spec.label, _splits(spec, _stamps(spec)))
+
+
+def content_key(spec: DataSpec, split: str) -> str:
+    """SHA-256 (hex) of what a split says: its rows in order, the template and the label column.
+
+    The same rows in another file, or in another format, have the same key.
+    """
+    content = [spec.template, spec.label, read_split(spec, split)]
+    text = json.dumps(content, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+Splits = Mapping[str, Sequence[Row]]
+
+
+def _stamps(spec: DataSpec) -> tuple[tuple[int, int, int] | None, ...]:
+    """What tells a changed file from the one that was read before; None for a missing file."""
+    return tuple(_stamp(path) for _, path in spec.files)
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None  # reading it says why
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+@lru_cache(maxsize=8)
+def _splits(spec: DataSpec, stamps: tuple[object, ...]) -> Splits:
+    """Every split of the data. `stamps` only keeps a changed file from being taken as read."""
+    _check(spec)
+    rows = _rows_by_role(spec)
+    missing = [(name, share) for name, share in spec.split if name not in rows]
+    pool = "all" if "all" in rows else "train"
+    splits: dict[str, Sequence[Row]] = {n: r for n, r in rows.items() if n != "all"}
+    if missing and pool in rows:
+        splits |= _divide(spec, rows[pool], missing)
+    elif "all" in rows:
+        splits["train"] = rows["all"]
+    _check_labels(spec, splits)
+    return {name: splits[name] for name in roles if name in splits}
+
+
+def _check(spec: DataSpec) -> None:
+    columns = template_columns(spec.template)
+    if not columns:
+        raise DataError("template: no {column} in it, so that every row would be the same text")
+    if spec.label is not None and spec.label not in columns:
+        hint = nearest(spec.label, columns)
+        raise DataError(f"label: {spec.label!r} is not in the template{hint}")
+    named = [role for role, _ in spec.files]
+    for name in (*named, *(name for name, _ in spec.split)):
+        if name not in roles:
+            hint = nearest(name, roles)
+            raise DataError(f"data: unknown split {name!r}; expected {', '.join(roles)}{hint}")
+    if not named:
+        raise DataError("data: no files")
+    if "all" in named and "train" in named:
+        raise DataError("data: train is what is left of all; give one of the two")
+    _check_shares(spec)
+
+
+def _check_shares(spec: DataSpec) -> None:
+    for name, share in spec.split:
+        if name not in ("dev", "test"):
+            raise DataError(f"split: {name!r} has no share; it is what dev and test leave")
+        if not 0 < share < 1:
+            raise DataError(f"split: {name} is {share:g}, expected a number between 0 and 1")
+    total = sum(share for _, share in spec.split)
+    if total >= 1:
+        raise DataError(f"split: the shares add up to {total:g} and leave nothing to train on")
+
+
+def _rows_by_role(spec: DataSpec) -> dict[str, list[Row]]:
+    columns = template_columns(spec.template)
+    filled = () if spec.label is None else (spec.label,)
+    rows: dict[str, list[Row]] = {}
+    for role, path in spec.files:
+        rows.setdefault(role, []).extend(read_rows(path, columns, filled))
+    return rows
+
+
+def _divide(
+    spec: DataSpec, rows: Sequence[Row], shares: Sequence[tuple[str, float]]
+) -> dict[str, list[Row]]:
+    """Train and the splits of `shares`. Groups of equal rows are dealt whole, label by label."""
+    keys = [_group_key(spec, row) for row in rows]
+    side: dict[str, str] = {}
+    for label, groups in _strata(spec, rows, keys).items():
+        if len(groups) <= len(shares):
+            raise DataError(_too_few(spec, label, len(groups), [name for name, _ in shares]))
+        ordered = sorted(groups, key=lambda group: _hash(spec.seed, label, group))
+        names = [name for name, n in _counts(len(groups), shares) for _ in range(n)]
+        side |= dict(zip(ordered, names, strict=True))
+    divided: dict[str, list[Row]] = {name: [] for name in ("train", *(name for name, _ in shares))}
+    for row, key in zip(rows, keys, strict=True):
+        divided[side[key]].append(row)
+    return divided
+
+
+def _group_key(spec: DataSpec, row: Row) -> str:
+    """Rows with the same key never part: the text without the label, case, spacing and form aside.
+
+    The label is left out so that a phrase with two labels is not in training and test at once.
+    """
+    columns = [c for c in template_columns(spec.template) if c != spec.label] or [str(spec.label)]
+    return "\0".join(_normalised(row[column]) for column in columns)
+
+
+def _normalised(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def _strata(spec: DataSpec, rows: Sequence[Row], keys: Sequence[str]) -> dict[str, list[str]]:
+    """Label -> groups; a group whose rows disagree counts under its most frequent label."""
+    votes: dict[str, Counter[str]] = {}
+    for row, key in zip(rows, keys, strict=True):
+        label = "" if spec.label is None else row[spec.label]
+        votes.setdefault(key, Counter())[label] += 1
+    strata: dict[str, list[str]] = {}
+    for key, counter in votes.items():
+        label = min(counter, key=lambda name: (-counter[name], name))
+        strata.setdefault(label, []).append(key)
+    return strata
+
+
+def _hash(seed: int, label: str, group: str) -> bytes:
+    # A hash, as the order that `random` gives is only promised within one Python version.
+    return hashlib.sha256(f"{seed}\0{label}\0{group}".encode("utf-8", "surrogatepass")).digest()
+
+
+def _counts(groups: int, shares: Sequence[tuple[str, float]]) -> list[tuple[str, int]]:
+    """How many groups each split gets: its share, rounded, but at least one; the rest is train."""
+    counts = {name: max(1, math.floor(share * groups + 0.5)) for name, share in shares}
+    while sum(counts.values()) >= groups:
+        counts[max(counts, key=lambda name: counts[name])] -= 1
+    return [*counts.items(), ("train", groups - sum(counts.values()))]
+
+
+def _too_few(spec: DataSpec, label: str, found: int, names: Sequence[str]) -> str:
+    splits = ", ".join(("train", *names))
+    which = "the data" if spec.label is None else f"label {label!r}"
+    files = ", ".join(str(path) for role, path in spec.files if role in ("all", "train"))
+    rows = "1 row" if found == 1 else f"{found} different rows"
+    return f"{files}: {which} has {rows}, too few to be in every split ({splits})"
+
+
+def _label_set(label: str, splits: Splits) -> tuple[str, ...]:
+    return tuple(sorted({row[label] for rows in splits.values() for row in rows}))
+
+
+def _check_labels(spec: DataSpec, splits: Splits) -> None:
+    if spec.label is None:
+        return
+    expected = _label_set(spec.label, splits)
+    if len(expected) < 2:
+        raise DataError(f"column {spec.label!r} is {expected[0]!r} in every row; nothing to tell")
+    for name, rows in splits.items():
+        absent = set(expected) - {row[spec.label] for row in rows}
+        if absent and name != "train":
+            listed = ", ".join(map(repr, sorted(absent)))
+            raise DataError(f"the {name} split has no row with label {listed}")

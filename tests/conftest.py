@@ -1,0 +1,42 @@
+"""Fixtures that many tests share: tiny models and data, each made once for a session."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import tiny_models
+
+
+@pytest.fixture(scope="session")
+def tiny_phi3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A transformers folder: Phi-3 architecture, random weights, fp32. Read only."""
+    return tiny_models.save_phi3(tmp_path_factory.mktemp("tiny_phi3"))
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A transformers folder: Llama architecture, tied embeddings, random weights. Read only."""
+    return tiny_models.save_llama(tmp_path_factory.mktemp("tiny_llama"))
+
+
+@pytest.fixture(scope="session")
+def tiny_genai(tiny_phi3: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ONNX Runtime GenAI folder, fp32, built from `tiny_phi3`. Read only."""
+    return tiny_models.save_genai(tiny_phi3, tmp_path_factory.mktemp("tiny_genai") / "model")
+
+
+@pytest.fixture(scope="session")
+def tone_rows() -> list[dict[str, str]]:
+    """64 rows {"phrase", "tone"} over four tones."""
+    return tiny_models.tone_rows()
+
+
+@pytest.fixture(scope="session")
+def tone_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The rows as a JSON-lines file. Read only."""
+    return tiny_models.write_tones(tmp_path_factory.mktemp("tones") / "tones.jsonl")

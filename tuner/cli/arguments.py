@@ -1,0 +1,189 @@
+"""The command line's words: options of `tune` itself and of its sub-commands.
+
+Parses and nothing else; imports nothing of the program.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from typing import NoReturn
+
+COMMANDS = {
+    "check": "say what is wrong with a space, before anything runs",
+    "plan": "show how large a space is and what its search would cost",
+    "list": "list the studies of a database",
+    "show": "show a study, or one of its trials",
+    "best": "show a finished study's answer again",
+    "cache": "look at the store of stage results: ls, gc, why",
+}
+
+DEFAULT_DB = "tuned/study.db"
+
+_DESCRIPTION = """\
+Search for the best deployable version of a language model under your constraints:
+fine-tuning, quantisation, ONNX conversion and session options, tried, measured,
+and answered with the evidence.
+
+  tune --space quickstart --constraint 'latency<250ms'
+  tune --space my-space.yaml --max latency=50ms --min accuracy=0.9
+"""
+
+_EPILOG = """\
+commands (tune COMMAND --help):
+{commands}
+
+exit codes: 0 a feasible model was found; 1 the run failed; 2 the command or the
+space is wrong; 3 nothing feasible; 130 interrupted (the state is saved)
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors name the nearest valid spelling."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and exit with code 2."""
+        hint = ""
+        known = [o for a in self._actions for o in a.option_strings] + list(COMMANDS)
+        for word in sys.argv[1:]:
+            if word in message and word not in known:
+                near = difflib.get_close_matches(word.split("=")[0], known, 1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                break
+        self.exit(2, f"{self.prog}: {message}{hint}\n{self.prog}: see {self.prog} --help\n")
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The parsed command line; `command` is "run" for `tune` without a sub-command."""
+    if argv and argv[0] in COMMANDS:
+        return _command_parser(argv[0]).parse_args(argv[1:])
+    arguments = _run_parser().parse_args(argv or ["--help"])
+    if arguments.space is None:
+        _run_parser().error("--space is missing: a space file, or a shipped one (quickstart, phi3)")
+    return arguments
+
+
+def _run_parser() -> Parser:
+    commands = "\n".join(f"  {name:<7}{text}" for name, text in COMMANDS.items())
+    parser = Parser(
+        prog="tune",
+        description=_DESCRIPTION,
+        epilog=_EPILOG.format(commands=commands),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(command="run")
+    _add_space(parser, positional=False)
+    group = parser.add_argument_group("search")
+    _add_search(group)
+    group = parser.add_argument_group("where things go")
+    group.add_argument("--study", metavar="NAME", help="the study's name (default: of the space)")
+    _add_db(group)
+    _add_store(group)
+    group.add_argument("--output", metavar="DIR", help="the answer's folder (tuned/STUDY)")
+    group = parser.add_argument_group("what is shown")
+    group.add_argument("--json", action="store_true", help="events and answer as JSON lines")
+    group.add_argument("--quiet", action="store_true", help="only the answer")
+    return parser
+
+
+def _add_space(parser: argparse.ArgumentParser, *, positional: bool) -> None:
+    group = parser.add_argument_group("what to search")
+    text = "a space file, or the name of a shipped space"
+    if positional:
+        group.add_argument("space_file", nargs="?", metavar="SPACE", help=text)
+    group.add_argument("--space", metavar="FILE", help=text)
+    group.add_argument("--model", metavar="REF", help="a model in place of the space's own")
+    _add_repeated(group, "--constraint", "C", "such as 'latency<50ms'; added to the space's")
+    _add_repeated(group, "--max", "M=LIMIT", "such as latency=50ms: the same without quotes")
+    _add_repeated(group, "--min", "M=LIMIT", "such as accuracy=0.9")
+    _add_repeated(group, "--objective", "O", "such as 'minimize tpot'; replaces the space's")
+    _add_repeated(group, "--set", "KEY=VALUE", "set a key of the space: pipeline.lora.r=16")
+
+
+def _add_repeated(
+    group: argparse._ArgumentGroup, name: str, metavar: str, text: str
+) -> None:
+    group.add_argument(name, action="append", default=[], metavar=metavar, help=text)
+
+
+def _add_search(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--strategy", metavar="NAME", help="tpe, grid or random")
+    group.add_argument("--trials", metavar="N", help="how many candidates to try in all")
+    group.add_argument("--max-time", metavar="TIME", help="how long to search in all: 8m, 90s, 2h")
+    group.add_argument("--seed", metavar="N", help="the same seed gives the same candidates")
+
+
+def _add_db(group: argparse._ArgumentGroup | argparse.ArgumentParser) -> None:
+    group.add_argument(
+        "--db",
+        metavar="URL",
+        default=DEFAULT_DB,
+        help=f"the study database: a file or an SQLAlchemy URL ({DEFAULT_DB})",
+    )
+
+
+def _add_store(group: argparse._ArgumentGroup | argparse.ArgumentParser) -> None:
+    group.add_argument(
+        "--store",
+        metavar="DIR",
+        help="where stage results are kept ($TUNER_STORE, else ~/.cache/tuner)",
+    )
+
+
+def _command_parser(name: str) -> Parser:
+    parser = Parser(prog=f"tune {name}", description=COMMANDS[name], allow_abbrev=False)
+    parser.set_defaults(command=name)
+    _BUILDERS[name](parser)
+    return parser
+
+
+def _check(parser: Parser) -> None:
+    _add_space(parser, positional=True)
+    _add_search(parser.add_argument_group("search"))
+
+
+def _plan(parser: Parser) -> None:
+    _check(parser)
+    _add_store(parser)
+
+
+def _list(parser: Parser) -> None:
+    _add_db(parser)
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _show(parser: Parser) -> None:
+    parser.add_argument("study", metavar="STUDY", help="the study's name (see tune list)")
+    parser.add_argument("trial", nargs="?", metavar="TRIAL", help="a trial's number, or baseline")
+    _list(parser)
+
+
+def _best(parser: Parser) -> None:
+    parser.add_argument("study", metavar="STUDY", help="the study's name (see tune list)")
+    _list(parser)
+
+
+def _cache(parser: Parser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ls|gc|why")
+    ls = actions.add_parser("ls", help="what is stored, the latest used first")
+    ls.add_argument("--limit", type=int, default=20, metavar="N", help="how many rows (20; 0: all)")
+    gc = actions.add_parser("gc", help="remove what was not used for long, or beyond a size")
+    gc.add_argument("--max-age", metavar="TIME", help="remove what was not used for so long: 30d")
+    gc.add_argument("--max-size", metavar="SIZE", help="keep at most so much: 20GB")
+    gc.add_argument("--all", action="store_true", help="remove everything")
+    why = actions.add_parser("why", help="what a stage's key covers, and what is nearest to it")
+    why.add_argument("stage", metavar="STAGE", help="the first letters of a stage's key")
+    for sub in (ls, gc, why):
+        _add_store(sub)
+
+
+_BUILDERS = {
+    "check": _check,
+    "plan": _plan,
+    "list": _list,
+    "show": _show,
+    "best": _best,
+    "cache": _cache,
+}

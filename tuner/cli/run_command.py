@@ -1,0 +1,79 @@
+"""`tune --space ...`: run the search and print the answer."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import warnings
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from search_spaces import Reading
+from tuner.cli import spaces
+
+
+def run_command(arguments: argparse.Namespace) -> int:
+    """Run; the exit code. Messages go to standard error, the answer to standard output."""
+    reading = spaces.read(arguments)
+    from evaluators.base import MeasurementError
+    from search_spaces.data import DataError
+    from tuner.models.resolver import ModelError
+    from tuner.pipeline.store import StoreError
+    from tuner.report.output import OutputError
+    from tuner.run import RunError
+    from tuner.study.database import DatabaseError
+    from tuner.tuning import BaselineFailed
+
+    _quiet_libraries()
+    try:
+        return _run(arguments, reading)
+    except (DataError, ModelError, DatabaseError) as error:
+        print(f"tune: {error}", file=sys.stderr)
+        return 2
+    except (RunError, StoreError, OutputError, BaselineFailed, MeasurementError) as error:
+        print(f"tune: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            "\ntune: stopped; everything finished is saved, the same command goes on from here",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def _run(arguments: argparse.Namespace, reading: Reading) -> int:
+    from tuner.report.answer import console, print_answer
+    from tuner.report.output import summary
+    from tuner.report.progress import JsonLines, Progress
+    from tuner.run import Request, run
+
+    out = console(sys.stdout)
+    json_lines = JsonLines(sys.stdout) if arguments.json else None
+    progress = Progress(out)
+    shown: Any = json_lines or progress
+    request = Request(
+        space=reading.space,
+        space_text=reading.text,
+        study=arguments.study,
+        db=arguments.db,
+        store=None if arguments.store is None else Path(arguments.store),
+        output=None if arguments.output is None else Path(arguments.output),
+        listeners=() if arguments.quiet and not arguments.json else (shown,),
+    )
+    with nullcontext() if arguments.json or arguments.quiet else progress:
+        study = run(request)
+    if json_lines is not None:
+        json_lines.write({"event": "Answer"} | summary(study))
+    else:
+        print_answer(out, study)
+    if study.best is not None:
+        return 0
+    return 3 if study.nearest else 1
+
+
+def _quiet_libraries() -> None:
+    """Third-party noise belongs into the stages' logs, not on the screen."""
+    warnings.filterwarnings("ignore", module="optuna")
+    logging.getLogger("alembic").setLevel(logging.ERROR)

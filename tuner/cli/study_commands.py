@@ -1,0 +1,148 @@
+"""`tune list`, `tune show` and `tune best`: a study's database, read and printed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from search_spaces.units import format_quantity
+from tuner.report.answer import console, print_answer, trials_table
+from tuner.report.output import summary, trial_json
+from tuner.report.words import duration, interval_text, metric_name, plural, value_text
+from tuner.study.api import BASELINE, Study, Trial
+from tuner.study.database import DatabaseError, open_engine
+from tuner.study.reader import StudyNotFoundError, StudyReader
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command; the exit code."""
+    try:
+        reader = _open(arguments.db)
+        return _COMMANDS[arguments.command](arguments, reader)
+    except (DatabaseError, StudyNotFoundError) as error:
+        print(f"tune {arguments.command}: {error}", file=sys.stderr)
+        return 2
+
+
+def _open(db: str) -> StudyReader:
+    if "://" not in db and not Path(db).expanduser().exists():
+        raise DatabaseError(f"there is no study database at {db}; say where it is with --db")
+    return StudyReader(open_engine(db))
+
+
+def _list(arguments: argparse.Namespace, reader: StudyReader) -> int:
+    studies = reader.studies()
+    if arguments.json:
+        _print_json([asdict(s) for s in studies])
+        return 0
+    for study in studies:
+        when = datetime.fromtimestamp(study.last_event_at).strftime("%Y-%m-%d %H:%M")
+        counts = f"{plural(study.trials, 'trial')}, {study.feasible} feasible"
+        chosen = "no answer" if study.chosen is None else f"chosen #{study.chosen}"
+        print(f"{study.name}\n  {when}  {counts}, {chosen}, {duration(study.seconds)}")
+    if not studies:
+        print(f"no studies in {arguments.db} yet")
+    return 0
+
+
+def _best(arguments: argparse.Namespace, reader: StudyReader) -> int:
+    study = Study(reader, arguments.study)
+    _ = study.info
+    if arguments.json:
+        _print_json(summary(study))
+    else:
+        print_answer(console(sys.stdout), study)
+    return 0 if study.best is not None else 3 if study.nearest else 1
+
+
+def _show(arguments: argparse.Namespace, reader: StudyReader) -> int:
+    study = Study(reader, arguments.study)
+    _ = study.info
+    if arguments.trial is None:
+        return _show_study(arguments, study)
+    trial = _find_trial(study, arguments.trial)
+    if trial is None:
+        numbers = f"0 to {len(study.trials) - 1}, or baseline" if study.trials else "none yet"
+        print(f"tune show: no trial {arguments.trial!r}; trials: {numbers}", file=sys.stderr)
+        return 2
+    if arguments.json:
+        stages = [asdict(s) for s in study.stages(trial.number)]
+        _print_json(trial_json(trial) | {"stages": stages, "failure": trial.row.message})
+    else:
+        _show_trial(console(sys.stdout), study, trial, reader)
+    return 0
+
+
+def _show_study(arguments: argparse.Namespace, study: Study) -> int:
+    if arguments.json:
+        _print_json([trial_json(t) for t in study.trials])
+        return 0
+    out = console(sys.stdout)
+    for key in ("model", "path"):
+        out.print(Text(f"{key:<13}{study.info.space.get(key)}"), soft_wrap=True)
+    out.print(f"objectives   {', '.join(o['text'] for o in study.info.objectives)}")
+    out.print(Text(f"constraints  {', '.join(c['text'] for c in study.info.constraints)}"))
+    for start in range(0, len(study.trials), 10):
+        out.print(trials_table(study, study.trials[start : start + 10], study.best))
+    return 0
+
+
+def _find_trial(study: Study, name: str) -> Trial | None:
+    if name == "baseline":
+        return study.baseline
+    return next((t for t in study.trials if str(t.number) == name.lstrip("#")), None)
+
+
+def _show_trial(out: Console, study: Study, trial: Trial, reader: StudyReader) -> None:
+    name = "baseline" if trial.number == BASELINE else f"trial {trial.number}"
+    out.print(Text(f"{name} of {study.name}: {trial.row.verdict or trial.row.state}"))
+    for step in trial.row.steps:
+        values = " ".join(f"{k}={value_text(v)}" for k, v in step["parameters"].items())
+        out.print(Text(f"  {step['id']}  {values}"))
+    for metric in dict.fromkeys(trial.metrics.values()):
+        data = {k: getattr(metric, k) for k in ("value", "low", "high", "unit")}
+        label = metric_name(metric.metric, metric.statistic)
+        out.print(f"  {label:<12} {interval_text(data)}, {metric.samples} samples")
+    for c in trial.constraints:
+        out.print(Text(f"  {c.text}: {c.verdict}, scaled violation {c.violation:.3g}"))
+    if trial.row.message:
+        out.print(Text(f"  failed in {trial.row.where} ({trial.row.reason}): {trial.row.message}"))
+        if trial.row.log:
+            out.print(Text(f"  log: {trial.row.log}"), soft_wrap=True)
+    _show_stages(out, study, trial)
+    _show_conditions(out, study, trial, reader)
+
+
+def _show_stages(out: Console, study: Study, trial: Trial) -> None:
+    for stage in study.stages(trial.number):
+        took = "reused" if stage.cached else duration(stage.seconds or 0.0)
+        size = "" if stage.bytes is None else f", {format_quantity(stage.bytes, 'B')}"
+        out.print(Text(f"  stage {stage.step} {stage.key[:12]}: {stage.outcome}, {took}{size}"))
+        if stage.log:
+            out.print(Text(f"    log: {stage.log}"), soft_wrap=True)
+
+
+def _show_conditions(out: Console, study: Study, trial: Trial, reader: StudyReader) -> None:
+    for measured in reader.measurements(study.name, trial.number):
+        conditions = measured.detail[0].get("conditions", {})
+        text = ", ".join(f"{k} {value_text(v)}" for k, v in conditions.items() if _brief(v))
+        out.print(Text(f"  measured {measured.evaluator} ({measured.split}): {text}"))
+
+
+def _brief(value: Any) -> bool:
+    return not isinstance(value, (dict, list))
+
+
+def _print_json(data: Any) -> None:
+    print(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+_COMMANDS = {"list": _list, "show": _show, "best": _best}

@@ -1,0 +1,129 @@
+"""Writes the answer's folder: the model, its recipe, the summary and the front.
+
+Each file is written whole or not at all. Knows nothing of how the study was made.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from evaluators.base import Artifact
+from search_spaces.space import Space
+from tuner.report.recipe import recipe_text
+from tuner.study.api import Study, Trial
+
+_MARK = ".tune.json"  # in model/: which trial's model it is
+
+
+class OutputError(Exception):
+    """The answer's folder cannot be written, for a reason that a person understands."""
+
+
+def write_answer(folder: Path, study: Study, space: Space, artifact: Artifact) -> None:
+    """Write `model/`, `recipe.yaml`, `summary.json` and `pareto.csv` of the best trial.
+
+    A model that is there already is left as it is when it is the same trial's.
+    """
+    best = study.best
+    assert best is not None, "there is an answer only where something is feasible"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _put_model(folder / "model", artifact, f"{study.name}/{best.number}/{best.row.candidate}")
+        comment = f"trial {best.number} of the study {study.name}"
+        _put(folder / "recipe.yaml", recipe_text(space, best.row.steps, comment, folder))
+        _put(folder / "summary.json", json.dumps(summary(study), indent=2, ensure_ascii=False))
+        _put(folder / "pareto.csv", pareto_csv(study))
+    except OSError as error:
+        raise OutputError(f"the answer cannot be written into {folder}: {error.strerror}") from error
+
+
+def summary(study: Study) -> dict[str, Any]:
+    """The whole answer as JSON data; metric values in canonical units (s, B, fractions)."""
+    best, confirmed = study.best, study.confirmed
+    return {
+        "study": study.name,
+        "stopped": study.stop_reason,
+        "space": {k: v for k, v in study.info.space.items() if k != "text"},
+        "objectives": [o["text"] for o in study.info.objectives],
+        "constraints": [c["text"] for c in study.info.constraints],
+        "settings": study.info.settings,
+        "environment": study.info.environment,
+        "trials": len(study.trials),
+        "failed": len(study.failures),
+        "seconds": study.seconds,
+        "chosen": None if best is None else trial_json(best),
+        "confirmed": None if confirmed is None else asdict(confirmed),
+        "baseline": None if study.baseline is None else trial_json(study.baseline),
+        "front": [trial_json(t) for t in study.front],
+        "nearest": [trial_json(t) for t in study.nearest[:3]] if best is None else [],
+    }
+
+
+def trial_json(trial: Trial) -> dict[str, Any]:
+    """A trial as JSON data."""
+    row = trial.row
+    return {
+        "number": row.number,
+        "verdict": row.verdict,
+        "parameters": dict(row.parameters),
+        "pipeline": list(row.steps),
+        "metrics": {
+            name: {"value": m.value, "low": m.low, "high": m.high, "unit": m.unit}
+            for name, m in trial.metrics.items()
+        },
+        "constraints": [
+            {k: v for k, v in asdict(c).items() if k != "number"} for c in trial.constraints
+        ],
+        "seconds": row.seconds,
+    }
+
+
+def pareto_csv(study: Study) -> str:
+    """The front, a row per trial: number, parameters, metrics with their intervals."""
+    front = study.front
+    parameters = list(dict.fromkeys(name for t in front for name in t.parameters))
+    metrics = list(dict.fromkeys(name for t in front for name in t.metrics))
+    columns = [f"{name}{suffix}" for name in metrics for suffix in ("", "_low", "_high")]
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["number", "chosen", *parameters, *columns])
+    best = study.best
+    for trial in front:
+        values = [_cell(trial.parameters, name) for name in parameters]
+        for name in metrics:
+            metric = trial.metrics.get(name)
+            values += ["", "", ""] if metric is None else [metric.value, metric.low, metric.high]
+        writer.writerow([trial.number, trial is best, *values])
+    return text.getvalue()
+
+
+def _cell(parameters: Mapping[str, Any], name: str) -> Any:
+    value = parameters.get(name, "")
+    return "+".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _put_model(target: Path, artifact: Artifact, identity: str) -> None:
+    mark = target / _MARK
+    if mark.is_file() and json.loads(mark.read_text(encoding="utf-8")).get("trial") == identity:
+        return
+    fresh = target.with_name(f".model-{os.getpid()}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.copytree(artifact.path, fresh)  # a copy: the store's files must not be edited
+    _put(fresh / _MARK, json.dumps({"trial": identity}))
+    if target.exists():
+        shutil.rmtree(target)
+    fresh.rename(target)
+
+
+def _put(path: Path, text: str) -> None:
+    fresh = path.with_name(f".{path.name}-{os.getpid()}")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)

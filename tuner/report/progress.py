@@ -1,0 +1,197 @@
+"""Listeners that show a running study: on a terminal, as plain lines, or as JSON lines.
+
+They see events and nothing else; nothing in the engine knows of them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import IO, Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.text import Text
+
+from tuner.report.words import duration, estimate_text, parameter_texts
+from tuner.study.events import (
+    Confirmed,
+    Event,
+    Failed,
+    Judged,
+    Measured,
+    MeasureStarted,
+    StageFinished,
+    StageStarted,
+    StudyStarted,
+    StudyStopped,
+    Told,
+    TrialAsked,
+)
+
+BASELINE = -1
+
+
+class JsonLines:
+    """Writes every event as one JSON object per line: {"event": ..., ...}."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def __call__(self, event: Event) -> None:
+        """Write an event."""
+        self.write({"event": type(event).__name__} | asdict(event))
+
+    def write(self, data: Mapping[str, Any]) -> None:
+        """Write any JSON object as a line."""
+        self._stream.write(json.dumps(data, ensure_ascii=False) + "\n")
+        self._stream.flush()
+
+
+class Progress:
+    """Shows a study at work: a line per finished trial, and a status line where there is a terminal.
+
+    Use as a context manager, so that the status line goes away at the end.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._state = _State()
+        self._live = Live(
+            _StatusLine(self._state), console=console, transient=True, refresh_per_second=8
+        )
+
+    def __enter__(self) -> Progress:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        line = self._state.take(event)
+        if line is None:
+            return
+        for part in line.splitlines():
+            self._console.print(Text(part), soft_wrap=not self._console.is_terminal)
+
+
+class _State:
+    """What has been seen, and the line that an event is worth."""
+
+    def __init__(self) -> None:
+        self.doing = "starting"
+        self.since = time.monotonic()
+        self.trial: int | None = None
+        self.done = 0
+        self.limit: int | None = None
+        self.max_time: float | None = None
+        self.front: tuple[int, ...] = ()
+        self.began = time.monotonic()
+        self.trial_seconds: list[float] = []
+        self._parameters: dict[int, Mapping[str, Any]] = {}
+        self._estimates: dict[str, str] = {}
+        self._judged: Judged | None = None
+        self._failed: Failed | None = None
+        self._made = self._reused = 0
+        self._names: list[str] = []
+
+    def take(self, event: Event) -> str | None:
+        """Note an event; the line to print, if any."""
+        match event:
+            case StudyStarted():
+                self.limit, self.max_time = event.settings["trials"], event.settings["max_time"]
+                asked = (*event.objectives, *event.constraints)
+                self._names = list(dict.fromkeys(a["metric"] for a in asked))
+            case TrialAsked():
+                self._begin(event)
+            case StageStarted():
+                self._doing(event.step)
+            case StageFinished():
+                self._made += not event.cached
+                self._reused += event.cached
+                self._doing(event.step)
+            case MeasureStarted():
+                self._doing(f"measuring {event.evaluator}")
+            case Measured() if event.split == "dev":
+                self._estimates |= {e["metric"]: estimate_text(e) for e in event.estimates}
+            case Judged():
+                self._judged = event
+            case Failed():
+                self._failed = event
+            case Told():
+                return self._told(event)
+            case Confirmed():
+                self._doing("writing the answer")
+            case StudyStopped():
+                self._doing("done")
+            case _:
+                pass
+        return None
+
+    def _begin(self, event: TrialAsked) -> None:
+        self.trial = event.number
+        self._parameters[event.number] = event.parameters
+        self._estimates, self._judged, self._failed = {}, None, None
+        self._made = self._reused = 0
+        self._doing("asking")
+
+    def _doing(self, what: str) -> None:
+        self.doing, self.since = what, time.monotonic()
+
+    def _told(self, event: Told) -> str:
+        self._doing("confirming the best" if event.number != BASELINE else "asking")
+        if event.number == BASELINE:
+            return f"baseline  {self._outcome(event)}"
+        self.done += 1
+        self.front = event.front
+        self.trial_seconds.append(event.seconds)
+        [parameters] = parameter_texts([self._parameters[event.number]], all_of_them=True)
+        mark = " *" if event.number in event.front else ""
+        return f"#{event.number}{mark}  {' '.join(parameters)}\n    {self._outcome(event)}"
+
+    def _outcome(self, event: Told) -> str:
+        took = duration(event.seconds)
+        if self._failed is not None:
+            return f"failed in {self._failed.where}: {self._failed.message}  [{took}]"
+        numbers = "  ".join(self._estimates[n] for n in self._names if n in self._estimates)
+        verdict = "" if self._judged is None else f"{self._judged.verdict}  "
+        reused = f", {self._reused} of {self._made + self._reused} stages reused"
+        return f"{verdict}{numbers}  [{took}{reused if self._reused else ''}]"
+
+
+class _StatusLine:
+    """The line at the bottom, drawn anew several times a second."""
+
+    def __init__(self, state: _State) -> None:
+        self._state = state
+        self._spinner = Spinner("dots")
+
+    def __rich__(self) -> Spinner:
+        s = self._state
+        now = time.monotonic()
+        who = "baseline" if s.trial == BASELINE else f"#{s.trial}" if s.trial is not None else ""
+        parts = [f"{who} {s.doing} {duration(now - s.since)}".strip()]
+        if s.front:
+            parts.append(f"front {', '.join(f'#{n}' for n in s.front)}")
+        parts.append(f"{s.done}/{s.limit} trials" if s.limit else f"{s.done} trials")
+        left = self._left(now)
+        if left is not None:
+            parts.append(f"at most {duration(left)} left")
+        self._spinner.update(text=Text(" · ".join(parts), overflow="ellipsis", no_wrap=True))
+        return self._spinner
+
+    def _left(self, now: float) -> float | None:
+        s = self._state
+        guesses = []
+        if s.limit is not None and s.trial_seconds:
+            mean = sum(s.trial_seconds) / len(s.trial_seconds)
+            guesses.append(max(0.0, (s.limit - s.done) * mean))
+        if s.max_time is not None:
+            guesses.append(max(0.0, s.max_time - (now - s.began)))
+        return min(guesses) if guesses else None

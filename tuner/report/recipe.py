@@ -1,0 +1,73 @@
+"""The recipe of a trial: a space in which every value is fixed.
+
+`tune --space recipe.yaml` makes the same model again and measures it again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from search_spaces.data import DataSpec
+from search_spaces.space import Space
+
+Json = Mapping[str, Any]
+
+
+def recipe_text(space: Space, steps: Sequence[Json], comment: str, folder: Path) -> str:
+    """The recipe as YAML; paths are relative to `folder`, where it will lie."""
+    recipe: dict[str, Any] = {
+        "name": f"{space.name}-recipe",
+        "model": _model(space, folder),
+        "task": space.task,
+    }
+    if space.data is not None:
+        recipe["data"] = _data(space.data, folder)
+    recipe |= {
+        "pipeline": [_step(step) for step in steps],
+        "metrics": {name: _lists(options) for name, options in space.evaluators.items()},
+        "objectives": [o.text for o in space.objectives],
+        "constraints": [c.text for c in space.constraints],
+        "search": {"strategy": "grid", "seed": space.search.seed},
+    }
+    text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=96)
+    return "".join(f"# {line}\n" for line in comment.splitlines()) + text
+
+
+def _model(space: Space, folder: Path) -> str:
+    path = space.model.path
+    return space.model.text if path is None else _relative(path, folder)
+
+
+def _data(data: DataSpec, folder: Path) -> dict[str, Any]:
+    files = {role: _relative(path, folder) for role, path in data.files}
+    result: dict[str, Any] = {
+        "files": files["all"] if set(files) == {"all"} else files,
+        "template": data.template,
+    }
+    if data.label is not None:
+        result["label"] = data.label
+    if "all" in files:
+        result["split"] = dict(data.split)
+        result["seed"] = data.seed
+    return result
+
+
+def _relative(path: Path, folder: Path) -> str:
+    relative = os.path.relpath(path, folder)
+    return relative if relative.startswith(".") else f"./{relative}"
+
+
+def _step(step: Json) -> str | dict[str, Any]:
+    parameters = _lists(step["parameters"])
+    return {step["pass"]: parameters} if parameters else str(step["pass"])
+
+
+def _lists(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _lists(v) for k, v in value.items()}
+    return [_lists(v) for v in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,84 @@
+"""From estimates to what the search needs: verdicts, violations and objective values.
+
+Knows nothing of how the estimates were measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from evaluators.base import Estimate, Json
+from evaluators.verdicts import Judgement, Verdict, judge, overall
+from search_spaces.constraints import Constraint, Objective
+from search_spaces.space import Space
+from search_spaces.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """A candidate's estimates by (metric, statistic), and the per-item results by evaluator."""
+
+    estimates: Mapping[tuple[str, str | None], Estimate] = field(default_factory=dict)
+    items: Mapping[str, Sequence[Json]] = field(default_factory=dict)
+
+
+class Judge:
+    """Judges candidates of one space against its constraints and the baseline."""
+
+    def __init__(self, space: Space, vocabulary: Vocabulary) -> None:
+        self._space = space
+        self._vocabulary = vocabulary
+        self.baseline = Numbers()
+
+    def statistics(self) -> dict[str, list[str | None]]:
+        """Metric -> the statistics to report: its default, and what the space asks for."""
+        wanted: dict[str, list[str | None]] = {}
+        for evaluator in self._space.evaluators:
+            for metric in self._vocabulary.evaluators[evaluator].metrics:
+                wanted[metric.name] = [metric.statistics[0] if metric.statistics else None]
+        for ask in (*self._space.objectives, *self._space.constraints):
+            name, statistic = self._name(ask)
+            if statistic not in wanted[name]:
+                wanted[name].append(statistic)
+        return wanted
+
+    def judge(self, numbers: Numbers) -> list[Judgement]:
+        """One judgement per constraint, in the space's order."""
+        return [self._judge(constraint, numbers) for constraint in self._space.constraints]
+
+    def objectives(self, numbers: Numbers) -> tuple[float, ...]:
+        """The objectives' values in canonical units, in the space's order."""
+        return tuple(numbers.estimates[self._name(o)].value for o in self._space.objectives)
+
+    def losses(self, values: Sequence[float]) -> tuple[float, ...]:
+        """Objective values as numbers to be minimised."""
+        pairs = zip(values, self._space.objectives, strict=True)
+        return tuple(v if o.minimize else -v for v, o in pairs)
+
+    def evaluator_of(self, constraint: Constraint) -> str:
+        """The name of the evaluator that measures a constraint's metric."""
+        found = self._vocabulary.metric(constraint.metric)
+        assert found is not None, "the reader admits only known metrics"
+        return found[0].name
+
+    def _judge(self, constraint: Constraint, numbers: Numbers) -> Judgement:
+        name, evaluator = self._name(constraint), self.evaluator_of(constraint)
+        return judge(
+            constraint,
+            numbers.estimates[name],
+            self.baseline.estimates.get(name),
+            items=numbers.items.get(evaluator, ()),
+            baseline_items=self.baseline.items.get(evaluator, ()),
+        )
+
+    def _name(self, ask: Constraint | Objective) -> tuple[str, str | None]:
+        found = self._vocabulary.metric(ask.metric)
+        assert found is not None, "the reader admits only known metrics"
+        statistics = found[1].statistics
+        return ask.metric, ask.statistic or (statistics[0] if statistics else None)
+
+
+def verdict_of(judgements: Sequence[Judgement]) -> Verdict:
+    """The worst verdict; feasible where there are no constraints."""
+    return overall(judgements) if judgements else Verdict.FEASIBLE

@@ -1,0 +1,174 @@
+"""A study as Python code reads it: its trials, its front, its best.
+
+Everything is read from the database; nothing is kept that a running command could outdate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuner.search.front import choose
+from tuner.study.reader import StudyReader
+from tuner.study.rows import ConfirmedRow, ConstraintRow, MetricRow, StageRow, StudyRow, TrialRow
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BASELINE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A candidate that was tried. `metrics` by name, "latency" or "latency.p95", canonical units."""
+
+    row: TrialRow
+    metrics: Mapping[str, MetricRow]
+    constraints: tuple[ConstraintRow, ...]
+
+    @property
+    def number(self) -> int:
+        """The trial's number, Optuna's too; -1 for the baseline."""
+        return self.row.number
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """What the strategy chose, by decision name."""
+        return self.row.parameters
+
+    @property
+    def objectives(self) -> tuple[float, ...] | None:
+        """The objectives' values in the space's order; None where there are no numbers."""
+        if self.row.objectives is None or None in self.row.objectives:
+            return None
+        return tuple(v for v in self.row.objectives if v is not None)
+
+    @property
+    def feasible(self) -> bool:
+        """Whether every constraint holds for certain."""
+        return self.row.verdict == "feasible"
+
+    @property
+    def violation(self) -> float:
+        """The sum of the scaled violations of the constraints that do not hold."""
+        return sum(max(0.0, c.violation or 0.0) for c in self.constraints)
+
+
+class Study:
+    """A study in a database. Reading it costs a few queries, made when first needed."""
+
+    def __init__(self, reader: StudyReader, name: str, stop_reason: str | None = None) -> None:
+        self._reader = reader
+        self.name = name
+        self.stop_reason = stop_reason
+        self.output: Path | None = None  # the answer's folder, where this process wrote one
+
+    def load(self) -> None:
+        """Read everything now, so that the study can be used after its database was closed."""
+        _ = self.info, self._all, self.confirmed, self.seconds, self._stages
+
+    @cached_property
+    def info(self) -> StudyRow:
+        """What the study's last command declared: space, objectives, constraints, environment."""
+        return self._reader.study(self.name)
+
+    @cached_property
+    def _all(self) -> list[Trial]:
+        metrics: dict[int, dict[str, MetricRow]] = {}
+        for metric in self._reader.metrics(self.name):
+            if metric.split == "dev":
+                metrics.setdefault(metric.number, {}).update(_named(metric))
+        constraints: dict[int, list[ConstraintRow]] = {}
+        for constraint in self._reader.constraints(self.name):
+            constraints.setdefault(constraint.number, []).append(constraint)
+        return [
+            Trial(row, metrics.get(row.number, {}), tuple(constraints.get(row.number, ())))
+            for row in self._reader.trials(self.name)
+        ]
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Every trial but the baseline, in order."""
+        return [t for t in self._all if t.number != BASELINE]
+
+    @property
+    def baseline(self) -> Trial | None:
+        """The unoptimised model, if it gave numbers."""
+        return next((t for t in self._all if t.number == BASELINE and t.metrics), None)
+
+    @property
+    def front(self) -> list[Trial]:
+        """The feasible trials that no other beats in every objective, by the first objective."""
+        front = [t for t in self.trials if t.row.on_front]
+        return sorted(front, key=lambda t: (self.losses(t), t.number))
+
+    @property
+    def best(self) -> Trial | None:
+        """The front's trial nearest to the best of every objective; None when nothing is feasible."""
+        front = {t.number: t for t in self.front}
+        number = choose({n: self.losses(t) for n, t in front.items()})
+        return None if number is None else front[number]
+
+    @property
+    def nearest(self) -> list[Trial]:
+        """Trials with numbers that are not feasible, those that miss least first."""
+        missed = [t for t in self.trials if t.objectives is not None and not t.feasible]
+        return sorted(missed, key=lambda t: (t.violation, self.losses(t), t.number))
+
+    @property
+    def failures(self) -> list[Trial]:
+        """Trials that gave no numbers."""
+        return [t for t in self.trials if t.row.state in ("failed", "infeasible")]
+
+    @cached_property
+    def confirmed(self) -> ConfirmedRow | None:
+        """The chosen model and the baseline, measured again on held-out data."""
+        return self._reader.confirmed(self.name)
+
+    @cached_property
+    def seconds(self) -> float:
+        """How long commands have worked on the study."""
+        return self._reader.seconds_spent(self.name)
+
+    @cached_property
+    def _stages(self) -> list[StageRow]:
+        return self._reader.stages(self.name)
+
+    def stages(self, number: int | None = None) -> list[StageRow]:
+        """The stages of one trial, or of all."""
+        return [s for s in self._stages if number is None or s.number == number]
+
+    def losses(self, trial: Trial) -> tuple[float, ...]:
+        """A trial's objectives as numbers to be minimised."""
+        pairs = zip(trial.objectives or (), self.info.objectives, strict=False)
+        return tuple(v if o["minimize"] else -v for v, o in pairs)
+
+    def trials_dataframe(self) -> pd.DataFrame:
+        """One row per trial: number, state, verdict, parameters, metrics (canonical units)."""
+        import pandas as pd
+
+        rows = [
+            {
+                "number": t.number,
+                "state": t.row.state,
+                "verdict": t.row.verdict,
+                "on_front": t.row.on_front,
+                "seconds": t.row.seconds,
+                **{f"params_{name}": value for name, value in t.parameters.items()},
+                **{f"metrics_{name}": metric.value for name, metric in t.metrics.items()},
+                "failure": t.row.message,
+            }
+            for t in self.trials
+        ]
+        return pd.DataFrame(rows)
+
+
+def _named(metric: MetricRow) -> dict[str, MetricRow]:
+    """The metric under its name with the statistic; the median without it, too."""
+    if metric.statistic is None:
+        return {metric.metric: metric}
+    names = {f"{metric.metric}.{metric.statistic}": metric}
+    return names | ({metric.metric: metric} if metric.statistic == "p50" else {})

@@ -1,0 +1,213 @@
+"""Opens the study's database: SQLite files by default, PostgreSQL by URL.
+
+Makes the tables and views where they are missing. Knows nothing of events or of what the tables
+mean; Optuna's tables may lie in the same database and are left alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from tuner.study.schema import SCHEMA_VERSION, metadata, versions
+from tuner.study.views import VIEWS
+
+DIALECTS = ("sqlite", "postgresql")
+SQLITE_HEADER = b"SQLite format 3\0"
+
+_PRAGMAS = (
+    "busy_timeout = 60000",  # first: the next one waits for a lock
+    "journal_mode = WAL",
+    "synchronous = NORMAL",  # in WAL a killed process loses nothing, a power cut never corrupts
+    "foreign_keys = ON",
+)
+
+
+class DatabaseError(Exception):
+    """The study's database cannot be used; the message says why, in one sentence."""
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for `url`: an SQLAlchemy URL, or the path of an SQLite file (made when missing).
+
+    Missing parent folders, tables and views are made. Raises DatabaseError where the path is a
+    folder, cannot be written or is no SQLite file, where the server cannot be reached, and where
+    a newer version of this program wrote the database.
+    """
+    target = _target(url)
+    if target.get_backend_name() == "sqlite":
+        _check_file(target)
+    engine = _make_engine(target)
+    if target.get_backend_name() == "sqlite":
+        configure_sqlite(engine)
+    try:
+        with explained(engine):
+            _prepare(engine)
+    except DatabaseError:
+        engine.dispose()
+        raise
+    return engine
+
+
+def configure_sqlite(engine: Engine) -> None:
+    """Give every connection of an SQLite engine WAL, a 60 s busy timeout and foreign keys.
+
+    Nothing happens for other databases. Pooled connections are closed, so that it holds for an
+    engine that has been used before (Optuna's).
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    event.listen(engine, "connect", _set_pragmas)
+    engine.dispose()
+
+
+def place(engine: Engine) -> str:
+    """Where the database is, for messages: the file's path, or the URL without its password."""
+    if engine.dialect.name == "sqlite":
+        return str(engine.url.database)
+    return engine.url.render_as_string(hide_password=True)
+
+
+@contextmanager
+def explained(engine: Engine) -> Iterator[None]:
+    """Within it, what a driver raises becomes a DatabaseError."""
+    try:
+        yield
+    except (DBAPIError, sqlite3.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        lines = str(cause).strip().splitlines() or [type(cause).__name__]
+        raise DatabaseError(
+            f"the study database {place(engine)} cannot be used: {lines[0]}"
+        ) from error
+
+
+def _target(url: str) -> URL:
+    if "://" not in url:
+        if not url.strip():
+            raise DatabaseError("the study database has an empty name; expected a path or a URL")
+        return URL.create("sqlite", database=str(Path(url).expanduser()))
+    try:
+        target = make_url(url)
+    except ArgumentError as error:
+        raise DatabaseError(
+            "the study database's URL cannot be read; expected a path, sqlite:///FILE or "
+            "postgresql+DRIVER://USER:PASSWORD@HOST/NAME"
+        ) from error
+    _check_dialect(target.drivername.partition("+")[0])
+    return target
+
+
+def _check_dialect(name: str) -> None:
+    if name in DIALECTS:
+        return
+    near = difflib.get_close_matches(name, DIALECTS, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise DatabaseError(
+        f"the study database cannot be of kind {name!r}; expected {' or '.join(DIALECTS)}{hint}"
+    )
+
+
+def _make_engine(target: URL) -> Engine:
+    try:
+        return create_engine(target)
+    except (ImportError, NoSuchModuleError) as error:
+        raise DatabaseError(
+            f"the driver for {target.drivername} databases is not installed ({error})"
+        ) from error
+
+
+def _check_file(target: URL) -> None:
+    if not target.database or ":memory:" in target.database:
+        raise DatabaseError("the study database must be a file; SQLite in memory would be lost")
+    if target.database.startswith("file:"):
+        return  # SQLite's own URI form: SQLite itself reports what is wrong
+    path = Path(target.database)
+    if path.is_dir():
+        raise DatabaseError(f"the study database {path} is a folder; expected a file")
+    _check_folder(path)
+    if path.exists():
+        _check_header(path)
+
+
+def _check_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseError(
+            f"the folder of the study database {path} cannot be made: {error.strerror}"
+        ) from error
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise DatabaseError(f"the folder of the study database {path} cannot be written to")
+
+
+def _check_header(path: Path) -> None:
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise DatabaseError(f"the study database {path} cannot be read and written by this user")
+    if not path.is_file():
+        raise DatabaseError(f"the study database {path} is not a file")
+    with path.open("rb") as file:
+        header = file.read(len(SQLITE_HEADER))
+    if header not in (b"", SQLITE_HEADER):  # an empty file is a new database
+        raise DatabaseError(f"the study database {path} is not an SQLite file")
+
+
+def _set_pragmas(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _prepare(engine: Engine) -> None:
+    with engine.connect() as connection:
+        version = _version(connection)
+    if version is None:
+        with engine.begin() as connection:
+            _lock(connection)
+            if _version(connection) is None:  # nobody else was quicker
+                _create(connection)
+    elif version > SCHEMA_VERSION:
+        raise DatabaseError(
+            f"the study database {place(engine)} was written by a newer version of this program "
+            f"(schema {version}, expected {SCHEMA_VERSION}); update the program, or use another "
+            "database"
+        )
+
+
+def _version(connection: Connection) -> int | None:
+    """The schema's version; None where our tables were never made."""
+    if not inspect(connection).has_table(versions.name):
+        return None
+    return connection.execute(select(versions.c.version)).scalar_one_or_none()
+
+
+def _lock(connection: Connection) -> None:
+    """Keep other processes from making the tables at the same time."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.execute(text("SELECT pg_advisory_xact_lock(7041776)"))
+
+
+def _create(connection: Connection) -> None:
+    inspector = inspect(connection)
+    there = {*inspector.get_table_names(), *inspector.get_view_names()}
+    taken = sorted(there & {*metadata.tables, *VIEWS})
+    if taken:
+        raise DatabaseError(
+            f"the study database {place(connection.engine)} has a table {taken[0]!r} that this "
+            "program did not make; use another database"
+        )
+    metadata.create_all(connection, checkfirst=False)
+    for name, query in VIEWS.items():
+        connection.execute(text(f"CREATE VIEW {name} AS {query}"))
+    connection.execute(insert(versions).values(version=SCHEMA_VERSION))

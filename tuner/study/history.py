@@ -1,0 +1,88 @@
+"""What a study has become so far, as a tuning needs it to go on.
+
+Knows nothing of strategies; it turns the database's rows into results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evaluators.base import Estimate
+from tuner.search.judging import Numbers
+from tuner.search.strategies.base import Result
+from tuner.study.reader import StudyReader
+from tuner.study.rows import ConstraintRow, MetricRow, TrialRow
+
+BASELINE = -1
+_FINISHED = frozenset({"complete", "failed", "infeasible"})
+
+
+@dataclass(frozen=True, slots=True)
+class PastTrial:
+    """A trial of an earlier command. `finished` False: it was cut off and is to be run again."""
+
+    number: int
+    decisions: Mapping[str, Any]
+    finished: bool
+    result: Result
+    feasible: bool
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Earlier commands' work. `confirmed`: the number of the trial that was confirmed."""
+
+    baseline: Numbers | None = None
+    trials: Sequence[PastTrial] = ()
+    confirmed: int | None = None
+    seconds: float = 0.0
+
+
+def load_history(reader: StudyReader, study: str) -> History:
+    """The history of a study; an empty one when the database does not have it."""
+    if study not in {s.name for s in reader.studies()}:
+        return History()
+    violations: dict[int, dict[str, float]] = {}
+    for row in reader.constraints(study):
+        violations.setdefault(row.number, {})[row.text] = _violation(row)
+    rows = reader.trials(study)
+    confirmed = reader.confirmed(study)
+    return History(
+        baseline=_baseline(reader, study, rows),
+        trials=[_past(r, violations.get(r.number, {})) for r in rows if r.number != BASELINE],
+        confirmed=None if confirmed is None else confirmed.number,
+        seconds=reader.seconds_spent(study),
+    )
+
+
+def _violation(row: ConstraintRow) -> float:
+    assert row.violation is not None, "a judged constraint has a violation"
+    return row.violation
+
+
+def _past(row: TrialRow, violations: Mapping[str, float]) -> PastTrial:
+    objectives = None
+    if row.state == "complete" and row.objectives is not None:
+        objectives = [v for v in row.objectives if v is not None]
+    result = Result(objectives, violations, transient=row.state == "failed")
+    finished = row.state in _FINISHED
+    return PastTrial(row.number, row.parameters, finished, result, row.verdict == "feasible")
+
+
+def _baseline(reader: StudyReader, study: str, rows: Sequence[TrialRow]) -> Numbers | None:
+    if not any(r.number == BASELINE and r.state == "baseline" for r in rows):
+        return None
+    metrics = [m for m in reader.metrics(study, BASELINE) if m.split == "dev"]
+    measured = [m for m in reader.measurements(study, BASELINE) if m.split == "dev"]
+    return Numbers(
+        {(m.metric, m.statistic): _estimate(m) for m in metrics},
+        {m.evaluator: m.detail[0]["items"] for m in measured},
+    )
+
+
+def _estimate(row: MetricRow) -> Estimate:
+    values = [v for v in (row.value, row.low, row.high) if v is not None]
+    value, low, high = values
+    return Estimate(row.metric, row.statistic, value, low, high, row.unit, row.samples)

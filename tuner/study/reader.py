@@ -1,0 +1,324 @@
+"""Reads studies back as plain rows, with a fixed number of queries per call.
+
+May read while another process writes. Knows nothing of the events that wrote the rows.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+from sqlalchemy import Connection, Engine, Row, Select, Table, case, func, select
+
+from tuner.study import schema
+from tuner.study.database import explained, place
+from tuner.study.rows import (
+    ConfirmedRow,
+    ConstraintRow,
+    EventRow,
+    Json,
+    MeasurementRow,
+    MetricRow,
+    RunRow,
+    StageRow,
+    StudyRow,
+    StudySummary,
+    TrialRow,
+)
+
+
+class StudyNotFoundError(Exception):
+    """No study of that name; the message names the nearest one, or says that there are none."""
+
+
+class StudyReader:
+    """The questions that the command line, the API and the report ask.
+
+    Every method that takes a study's name raises StudyNotFoundError where there is none, and
+    DatabaseError where the database cannot be read. Trials come in the order of their numbers,
+    the baseline (-1) first.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def studies(self) -> list[StudySummary]:
+        """Every study with its counts, the one worked on last first."""
+        with self._connect() as connection:
+            rows = connection.execute(select(schema.studies)).all()
+            runs = {r.study_id: r for r in connection.execute(_runs_by_study())}
+            counts = {r.study_id: r for r in connection.execute(_counts_by_study())}
+        summaries = [_summary(row, runs[row.id], counts.get(row.id)) for row in rows]
+        return sorted(summaries, key=lambda s: s.last_event_at, reverse=True)
+
+    def study(self, name: str) -> StudyRow:
+        """What the study's last command declared, and every command's work."""
+        with self._study(name) as (connection, study_id):
+            table = schema.studies
+            row = connection.execute(select(table).where(table.c.id == study_id)).one()
+            runs = connection.execute(_rows(schema.runs, study_id).order_by(schema.runs.c.id))
+            return _study_row(row, [_run_row(run) for run in runs])
+
+    def trials(self, study: str) -> list[TrialRow]:
+        """Every trial, with its recipe and its objectives."""
+        with self._study(study) as (connection, study_id):
+            objectives: dict[int, list[float | None]] = defaultdict(list)
+            for row in connection.execute(_in_order(schema.values, study_id, "position")):
+                objectives[row.number].append(row.value)
+            rows = connection.execute(_trials_with_recipes(study_id)).all()
+        return [_trial_row(row, objectives.get(row.number)) for row in rows]
+
+    def metrics(self, study: str, number: int | None = None) -> list[MetricRow]:
+        """The estimates of one trial, or of all."""
+        order = ("split", "metric", "statistic")
+        with self._study(study) as (connection, study_id):
+            query = _in_order(schema.metrics, study_id, *order, number=number)
+            return [_metric_row(row) for row in connection.execute(query)]
+
+    def constraints(self, study: str, number: int | None = None) -> list[ConstraintRow]:
+        """The constraints' verdicts of one trial, or of all, in the order of the space."""
+        with self._study(study) as (connection, study_id):
+            query = _in_order(schema.constraints, study_id, "position", number=number)
+            return [_constraint_row(row) for row in connection.execute(query)]
+
+    def stages(self, study: str, number: int | None = None) -> list[StageRow]:
+        """The stages of one trial, or of all, in the order of the pipeline."""
+        with self._study(study) as (connection, study_id):
+            query = _in_order(schema.stages, study_id, "position", number=number)
+            return [_stage_row(row) for row in connection.execute(query)]
+
+    def measurements(self, study: str, number: int) -> list[MeasurementRow]:
+        """What was measured in a trial, raw, in the order of measuring."""
+        table, details = schema.measurements, schema.details
+        with self._study(study) as (connection, study_id):
+            query = (
+                select(table, details.c.detail)
+                .join(details, details.c.hash == table.c.detail_hash)
+                .where(table.c.study_id == study_id, table.c.number == number)
+                .order_by(table.c.measured_at, table.c.evaluator)
+            )
+            return [_measurement_row(row) for row in connection.execute(query)]
+
+    def confirmed(self, study: str) -> ConfirmedRow | None:
+        """The last confirmation on held-out data; None before there is one."""
+        table = schema.confirmations
+        with self._study(study) as (connection, study_id):
+            query = _rows(table, study_id).order_by(table.c.id.desc()).limit(1)
+            row = connection.execute(query).first()
+        if row is None:
+            return None
+        estimates, baseline = _objects(row.estimates), _objects(row.baseline)
+        return ConfirmedRow(row.number, estimates, baseline, row.confirmed_at)
+
+    def events(self, study: str, after: int = 0, limit: int | None = None) -> list[EventRow]:
+        """The log in order: events whose id is above `after`, at most `limit`."""
+        table = schema.events
+        with self._study(study) as (connection, study_id):
+            query = _rows(table, study_id).where(table.c.id > after).order_by(table.c.id)
+            rows = connection.execute(query.limit(limit)).all()
+        return [EventRow(r.id, r.at, r.kind, r.number, json.loads(r.body)) for r in rows]
+
+    def seconds_spent(self, study: str) -> float:
+        """How long commands worked on the study, summed up: from a start to its last event."""
+        table = schema.runs
+        spent = func.coalesce(func.sum(table.c.last_event_at - table.c.started_at), 0.0)
+        with self._study(study) as (connection, study_id):
+            return float(connection.execute(select(spent).where(_of(table, study_id))).scalar_one())
+
+    @contextmanager
+    def _connect(self) -> Iterator[Connection]:
+        with explained(self._engine), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _study(self, name: str) -> Iterator[tuple[Connection, int]]:
+        with self._connect() as connection:
+            yield connection, self._study_id(connection, name)
+
+    def _study_id(self, connection: Connection, name: str) -> int:
+        table = schema.studies
+        found = connection.execute(select(table.c.id).where(table.c.name == name)).scalar()
+        if found is not None:
+            return int(found)
+        names = connection.execute(select(table.c.name)).scalars().all()
+        raise StudyNotFoundError(_not_found(name, names, place(self._engine)))
+
+
+def _not_found(name: str, names: Sequence[str], where: str) -> str:
+    if not names:
+        return f"there is no study {name!r} in {where}; it holds no studies yet"
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
+    return f"there is no study {name!r} in {where}; the nearest name is {near!r}"
+
+
+def _of(table: Table, study_id: int) -> Any:
+    return table.c.study_id == study_id
+
+
+def _rows(table: Table, study_id: int) -> Select[Any]:
+    return select(table).where(_of(table, study_id))
+
+
+def _in_order(table: Table, study_id: int, *order: str, number: int | None = None) -> Select[Any]:
+    query = _rows(table, study_id).order_by(table.c.number, *(table.c[name] for name in order))
+    return query if number is None else query.where(table.c.number == number)
+
+
+def _runs_by_study() -> Select[Any]:
+    table = schema.runs
+    return select(
+        table.c.study_id,
+        func.sum(table.c.last_event_at - table.c.started_at).label("seconds"),
+        func.max(table.c.last_event_at).label("last_event_at"),
+    ).group_by(table.c.study_id)
+
+
+def _counts_by_study() -> Select[Any]:
+    t = schema.trials.c
+    complete = t.state == "complete"
+    return (
+        select(
+            t.study_id,
+            func.count().label("trials"),
+            func.sum(case((complete, 1), else_=0)).label("complete"),
+            func.sum(case((complete & (t.verdict == "feasible"), 1), else_=0)).label("feasible"),
+            func.sum(case((t.reason.is_not(None), 1), else_=0)).label("failures"),
+            func.sum(case((t.on_front, 1), else_=0)).label("front"),
+        )
+        .where(t.role == "trial")
+        .group_by(t.study_id)
+    )
+
+
+def _trials_with_recipes(study_id: int) -> Select[Any]:
+    trials, recipes = schema.trials, schema.candidates
+    same = (recipes.c.study_id == trials.c.study_id) & (recipes.c.number == trials.c.number)
+    return (
+        select(trials, recipes.c.candidate, recipes.c.parameters, recipes.c.steps)
+        .join(recipes, same)
+        .where(_of(trials, study_id))
+        .order_by(trials.c.number)
+    )
+
+
+def _objects(text: str) -> tuple[Json, ...]:
+    return tuple(json.loads(text))
+
+
+def _summary(study: Row[Any], run: Row[Any], counts: Row[Any] | None) -> StudySummary:
+    names = ("trials", "complete", "feasible", "failures", "front")
+    numbers = {name: 0 if counts is None else int(getattr(counts, name)) for name in names}
+    return StudySummary(
+        name=study.name,
+        space=study.space_name,
+        model=study.model,
+        chosen=study.chosen,
+        seconds=run.seconds,
+        created_at=study.created_at,
+        last_event_at=run.last_event_at,
+        **numbers,
+    )
+
+
+def _study_row(row: Row[Any], runs: list[RunRow]) -> StudyRow:
+    return StudyRow(
+        name=row.name,
+        space=json.loads(row.space),
+        objectives=_objects(row.objectives),
+        constraints=_objects(row.constraints),
+        settings=json.loads(row.settings),
+        environment=json.loads(row.environment),
+        created_at=row.created_at,
+        chosen=row.chosen,
+        runs=tuple(runs),
+    )
+
+
+def _run_row(row: Row[Any]) -> RunRow:
+    return RunRow(row.started_at, row.last_event_at, row.stopped_at, row.reason)
+
+
+def _trial_row(row: Row[Any], objectives: list[float | None] | None) -> TrialRow:
+    return TrialRow(
+        number=row.number,
+        role=row.role,
+        state=row.state,
+        candidate=row.candidate,
+        parameters=json.loads(row.parameters),
+        steps=_objects(row.steps),
+        objectives=None if objectives is None else tuple(objectives),
+        verdict=row.verdict,
+        reason=row.reason,
+        message=row.message,
+        where=row.failed_where,
+        deterministic=row.deterministic,
+        log=row.log,
+        seconds=row.seconds,
+        on_front=row.on_front,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _metric_row(row: Row[Any]) -> MetricRow:
+    return MetricRow(
+        number=row.number,
+        evaluator=row.evaluator,
+        split=row.split,
+        metric=row.metric,
+        statistic=row.statistic or None,
+        value=row.value,
+        low=row.low,
+        high=row.high,
+        unit=row.unit,
+        samples=row.samples,
+    )
+
+
+def _constraint_row(row: Row[Any]) -> ConstraintRow:
+    return ConstraintRow(
+        number=row.number,
+        text=row.text,
+        metric=row.metric,
+        statistic=row.statistic,
+        limit=row.limit_value,
+        value=row.value,
+        verdict=row.verdict,
+        violation=row.violation,
+    )
+
+
+def _stage_row(row: Row[Any]) -> StageRow:
+    columns = cast("Mapping[str, Any]", row._mapping)
+    return StageRow(
+        number=row.number,
+        position=row.position,
+        step=row.step,
+        pass_name=columns["pass"],  # a keyword of Python
+        key=row.key,
+        outcome=row.outcome,
+        cached=row.cached,
+        seconds=row.seconds,
+        bytes=row.bytes,
+        peak_memory=row.peak_memory,
+        log=row.log,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _measurement_row(row: Row[Any]) -> MeasurementRow:
+    return MeasurementRow(
+        number=row.number,
+        evaluator=row.evaluator,
+        split=row.split,
+        key=row.key,
+        cached=row.cached,
+        seconds=row.seconds,
+        measured_at=row.measured_at,
+        detail=_objects(row.detail),
+    )

@@ -1,0 +1,376 @@
+"""What each event changes in the study's tables, inside a transaction that `writer` opened.
+
+Knows nothing of when events come or what sends them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, cast, get_args
+
+from sqlalchemy import Connection, Executable
+
+from tuner.study.encoding import (
+    as_number,
+    clean,
+    clean_or_none,
+    number_or_none,
+    plain_text,
+    to_json,
+)
+from tuner.study.events import (
+    Confirmed,
+    Event,
+    Failed,
+    Json,
+    Judged,
+    Measured,
+    StageFinished,
+    StageStarted,
+    StudyStarted,
+    StudyStopped,
+    Told,
+    TrialAsked,
+)
+from tuner.study.statements import Statements
+
+BASELINE = -1
+"""The number of the baseline's trial."""
+
+Row = dict[str, Any]
+
+
+def event_kind(event: Event) -> str:
+    """The event's name in the log and in streams: "trial_asked" for TrialAsked."""
+    return _KINDS[type(event)]
+
+
+def event_body(event: Event) -> Row:
+    """The event's fields as they are; nothing inside them is copied."""
+    return {field.name: getattr(event, field.name) for field in fields(event)}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A command's work on a study: its row, and the numbers on the front."""
+
+    study_id: int
+    run_id: int
+    front: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """An open transaction, the statements to run in it, and the time of the event."""
+
+    connection: Connection
+    sql: Statements
+    at: float
+
+    def run(self, statement: Executable, parameters: Row | Sequence[Row]) -> Any:
+        """Run the statement once, or for every one of several rows; no rows: nothing happens."""
+        if isinstance(parameters, Mapping) or parameters:
+            return self.connection.execute(statement, parameters)
+        return None
+
+
+def start(transaction: Transaction, event: StudyStarted) -> Run:
+    """Make the study, or go on with it, and open a run."""
+    sql, at = transaction.sql, transaction.at
+    study_id = _put_study(transaction, event)
+    _close_what_runs(transaction, study_id)
+    opened = {"study_id": study_id, "started_at": at, "last_event_at": at}
+    run_id = transaction.run(sql.add_run, opened).inserted_primary_key[0]
+    _append(transaction, study_id, event)
+    front = transaction.run(sql.front, {"b_study_id": study_id}).scalars().all()
+    return Run(study_id, run_id, frozenset(front))
+
+
+def record(transaction: Transaction, run: Run, event: Event) -> Run:
+    """Append the event and change the tables; the run as it is from now on."""
+    _append(transaction, run.study_id, event)
+    now = {"b_id": run.run_id, "last_event_at": transaction.at}
+    transaction.run(transaction.sql.change_run, now)
+    handler = _HANDLERS.get(type(event))
+    return run if handler is None else handler(transaction, run, event)
+
+
+def _append(transaction: Transaction, study_id: int, event: Event) -> None:
+    body = event_body(event)
+    if isinstance(event, Measured):
+        del body["detail"]  # large, and kept by content in its own table
+    row = {
+        "study_id": study_id,
+        "at": transaction.at,
+        "kind": event_kind(event),
+        "number": body.get("number"),
+        "body": to_json(body),
+    }
+    transaction.run(transaction.sql.add_event, row)
+
+
+def _put_study(transaction: Transaction, event: StudyStarted) -> int:
+    sql, row = transaction.sql, _study_row(event)
+    study_id = transaction.run(sql.find_study, {"b_name": row["name"]}).scalar()
+    if study_id is None:
+        added = transaction.run(sql.add_study, row | {"created_at": transaction.at})
+        study_id = added.inserted_primary_key[0]
+    else:
+        transaction.run(sql.change_study, row | {"b_id": study_id})
+    transaction.run(sql.drop_objectives, {"b_study_id": study_id})
+    transaction.run(sql.add_objectives, _objective_rows(study_id, event.objectives))
+    return int(study_id)
+
+
+def _study_row(event: StudyStarted) -> Row:
+    space = event.space
+    return {
+        "name": clean(event.study),
+        "space_name": plain_text(space.get("name")),
+        "model": plain_text(space.get("model")),
+        "fingerprint": plain_text(space.get("fingerprint")),
+        "space": to_json(space),
+        "objectives": to_json(event.objectives),
+        "constraints": to_json(event.constraints),
+        "settings": to_json(event.settings),
+        "environment": to_json(event.environment),
+    }
+
+
+def _objective_rows(study_id: int, objectives: Iterable[Json]) -> list[Row]:
+    return [
+        {
+            "study_id": study_id,
+            "position": position,
+            "objective": clean(objective["text"]),
+            "metric": clean(objective["metric"]),
+            "statistic": clean_or_none(objective["statistic"]),
+            "minimize": objective["minimize"],
+        }
+        for position, objective in enumerate(objectives, start=1)
+    ]
+
+
+def _close_what_runs(transaction: Transaction, study_id: int) -> None:
+    study = {"b_study_id": study_id}
+    transaction.run(transaction.sql.close_trials, study)
+    transaction.run(transaction.sql.close_stages, study | {"finished_at": transaction.at})
+
+
+def _trial_asked(transaction: Transaction, run: Run, event: TrialAsked) -> Run:
+    sql, key = transaction.sql, _key(run, event.number)
+    at = {"started_at": transaction.at}
+    row = at | {"role": event.role, "state": "running", "on_front": False}
+    if transaction.run(sql.find_trial, _where(key)).first() is None:
+        transaction.run(sql.add_trial, key | row)
+    else:
+        for statement in sql.empty_trial:
+            transaction.run(statement, _where(key))
+        transaction.run(sql.change_trial, _where(key) | _FORGOTTEN | row)
+    recipe = {"parameters": to_json(event.parameters), "steps": to_json(event.steps)}
+    transaction.run(sql.put_candidate, key | recipe | {"candidate": clean(event.candidate)})
+    transaction.run(sql.add_parameters, [key | p for p in _parameter_rows(event.parameters)])
+    return replace(run, front=run.front - {event.number})
+
+
+def _parameter_rows(parameters: Mapping[str, Any]) -> Iterable[Row]:
+    for name, value in parameters.items():
+        yield {"name": clean(name), "value": plain_text(value), "value_number": as_number(value)}
+
+
+def _stage_started(transaction: Transaction, run: Run, event: StageStarted) -> Run:
+    row = _stage_row(run, event) | _UNKNOWN_COST | {"outcome": "running", "cached": False}
+    transaction.run(transaction.sql.put_stage, row | {"started_at": transaction.at})
+    return run
+
+
+def _stage_finished(transaction: Transaction, run: Run, event: StageFinished) -> Run:
+    row = _stage_row(run, event) | {
+        "outcome": "done",
+        "cached": event.cached,
+        "seconds": event.seconds,
+        "bytes": event.bytes,
+        "peak_memory": event.peak_memory,
+        "log": clean_or_none(event.log),
+        "started_at": transaction.at - event.seconds,  # where no start was sent
+        "finished_at": transaction.at,
+    }
+    transaction.run(transaction.sql.put_finished_stage, row)
+    return run
+
+
+def _stage_row(run: Run, event: StageStarted | StageFinished) -> Row:
+    return _key(run, event.number) | {
+        "position": event.position,
+        "step": clean(event.step),
+        "pass": clean(event.pass_name),
+        "key": event.key,
+    }
+
+
+def _measured(transaction: Transaction, run: Run, event: Measured) -> Run:
+    sql, key = transaction.sql, _key(run, event.number)
+    detail = to_json(event.detail)
+    content = hashlib.sha256(detail.encode()).hexdigest()
+    measurement = {
+        "evaluator": event.evaluator,
+        "split": event.split,
+        "key": event.key,
+        "cached": event.cached,
+        "seconds": event.seconds,
+        "measured_at": transaction.at,
+        "detail_hash": content,
+    }
+    transaction.run(sql.add_detail, {"b_hash": content, "b_detail": detail})
+    transaction.run(sql.put_measurement, key | measurement)
+    source = {"split": event.split, "evaluator": event.evaluator}
+    transaction.run(sql.put_metrics, [key | source | _metric_row(m) for m in event.estimates])
+    return run
+
+
+def _metric_row(estimate: Json) -> Row:
+    return {
+        "metric": clean(estimate["metric"]),
+        "statistic": clean(estimate["statistic"] or ""),
+        "value": number_or_none(estimate["value"]),
+        "low": number_or_none(estimate["low"]),
+        "high": number_or_none(estimate["high"]),
+        "unit": estimate["unit"],
+        "samples": estimate["samples"],
+    }
+
+
+def _judged(transaction: Transaction, run: Run, event: Judged) -> Run:
+    sql, key = transaction.sql, _key(run, event.number)
+    transaction.run(sql.empty_constraints, _where(key))
+    rows = [key | row for row in _constraint_rows(event.constraints)]
+    transaction.run(sql.add_constraints, rows)
+    transaction.run(sql.change_trial, _where(key) | {"verdict": event.verdict})
+    return run
+
+
+def _constraint_rows(constraints: Iterable[Json]) -> Iterable[Row]:
+    for position, constraint in enumerate(constraints, start=1):
+        yield {
+            "position": position,
+            "text": clean(constraint["text"]),
+            "metric": clean(constraint["metric"]),
+            "statistic": clean_or_none(constraint["statistic"]),
+            "limit_value": number_or_none(constraint["limit"]),
+            "value": number_or_none(constraint["value"]),
+            "verdict": constraint["verdict"],
+            "violation": number_or_none(constraint["violation"]),
+        }
+
+
+def _failed(transaction: Transaction, run: Run, event: Failed) -> Run:
+    sql, where, log = transaction.sql, _where(_key(run, event.number)), clean_or_none(event.log)
+    cause = {
+        "reason": event.reason,
+        "message": clean(event.message),
+        "failed_where": clean(event.where),
+        "deterministic": event.deterministic,
+        "log": log,
+    }
+    transaction.run(sql.change_trial, where | cause)
+    ended = {"b_at": transaction.at, "finished_at": transaction.at, "log": log}
+    transaction.run(sql.fail_stages, where | ended)
+    return run
+
+
+def _told(transaction: Transaction, run: Run, event: Told) -> Run:
+    sql, key = transaction.sql, _key(run, event.number)
+    over = {"state": event.state, "finished_at": transaction.at, "seconds": event.seconds}
+    transaction.run(sql.change_trial, _where(key) | over)
+    values = enumerate(event.objectives or (), start=1)
+    rows = [key | {"position": p, "value": number_or_none(value)} for p, value in values]
+    transaction.run(sql.put_values, rows)
+    if event.number == BASELINE:
+        return run  # it competes with nobody, so it says nothing about the front
+    front = frozenset(event.front)
+    _change_front(transaction, run, entered=front - run.front, left=run.front - front)
+    return replace(run, front=front)
+
+
+def _change_front(
+    transaction: Transaction, run: Run, entered: Iterable[int], left: Iterable[int]
+) -> None:
+    at, change = transaction.at, transaction.sql.change_trial
+    enter = {"on_front": True, "front_since": at, "front_until": None}
+    leave = {"on_front": False, "front_until": at}
+    transaction.run(change, [_where(_key(run, n)) | enter for n in sorted(entered)])
+    transaction.run(change, [_where(_key(run, n)) | leave for n in sorted(left)])
+
+
+def _confirmed(transaction: Transaction, run: Run, event: Confirmed) -> Run:
+    sql = transaction.sql
+    row = {
+        "study_id": run.study_id,
+        "number": event.number,
+        "estimates": to_json(event.estimates),
+        "baseline": to_json(event.baseline),
+        "confirmed_at": transaction.at,
+    }
+    transaction.run(sql.add_confirmation, row)
+    for number, estimates in ((event.number, event.estimates), (BASELINE, event.baseline)):
+        key = _key(run, number) | {"split": "test"}
+        transaction.run(sql.put_confirmed, [key | _metric_row(m) for m in estimates])
+    return run
+
+
+def _study_stopped(transaction: Transaction, run: Run, event: StudyStopped) -> Run:
+    sql, at = transaction.sql, transaction.at
+    _close_what_runs(transaction, run.study_id)
+    stopped = {"b_id": run.run_id, "stopped_at": at, "reason": event.reason}
+    transaction.run(sql.change_run, stopped)
+    transaction.run(sql.change_study, {"b_id": run.study_id, "chosen": event.chosen})
+    return run
+
+
+def _key(run: Run, number: int) -> Row:
+    return {"study_id": run.study_id, "number": number}
+
+
+def _where(key: Row) -> Row:
+    return {f"b_{name}": value for name, value in key.items()}
+
+
+# What a trial that is tried again no longer has.
+_FORGOTTEN: Row = dict.fromkeys(
+    (
+        "verdict",
+        "reason",
+        "message",
+        "failed_where",
+        "deterministic",
+        "log",
+        "seconds",
+        "front_since",
+        "front_until",
+        "finished_at",
+    )
+)
+
+_UNKNOWN_COST: Row = dict.fromkeys(("seconds", "bytes", "peak_memory", "log", "finished_at"))
+
+_Handler = Callable[[Transaction, Run, Any], Run]
+
+_HANDLERS: dict[type, _Handler] = {
+    TrialAsked: _trial_asked,
+    StageStarted: _stage_started,
+    StageFinished: _stage_finished,
+    Measured: _measured,
+    Judged: _judged,
+    Failed: _failed,
+    Told: _told,
+    Confirmed: _confirmed,
+    StudyStopped: _study_stopped,
+}
+
+_KINDS: dict[type, str] = {
+    kind: re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
+    for kind in cast("tuple[type, ...]", get_args(Event))
+}

@@ -1,0 +1,168 @@
+"""What the study's database answers with: plain frozen rows.
+
+Times are seconds since 1970-01-01 UTC, metric values in the metric's canonical unit. Knows nothing
+of SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StudySummary:
+    """One line in a list of studies. `failures`: trials that ended without numbers."""
+
+    name: str
+    space: str | None
+    model: str | None
+    trials: int
+    complete: int
+    feasible: int
+    failures: int
+    front: int
+    chosen: int | None
+    seconds: float
+    created_at: float
+    last_event_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One command's work on a study. Not stopped and no reason: it runs, or it was killed."""
+
+    started_at: float
+    last_event_at: float
+    stopped_at: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRow:
+    """A study as its last command declared it; the objects are those of `events.StudyStarted`."""
+
+    name: str
+    space: Json
+    objectives: tuple[Json, ...]
+    constraints: tuple[Json, ...]
+    settings: Json
+    environment: Json
+    created_at: float
+    chosen: int | None
+    runs: tuple[RunRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRow:
+    """A trial, or the baseline.
+
+    `role`: baseline or trial. `state`: running, complete, failed, infeasible, baseline or
+    interrupted. `objectives`: canonical units, in the space's order; None in it stands for NaN.
+    `seconds` and `finished_at` None: not over. From `reason` to `log`: why it failed.
+    """
+
+    number: int
+    role: str
+    state: str
+    candidate: str
+    parameters: Mapping[str, Any]
+    steps: tuple[Json, ...]
+    objectives: tuple[float | None, ...] | None
+    verdict: str | None
+    reason: str | None
+    message: str | None
+    where: str | None
+    deterministic: bool | None
+    log: str | None
+    seconds: float | None
+    on_front: bool
+    started_at: float
+    finished_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRow:
+    """A metric of a trial with its 95 % interval. `split`: "dev" or "test"."""
+
+    number: int
+    evaluator: str | None
+    split: str
+    metric: str
+    statistic: str | None
+    value: float | None
+    low: float | None
+    high: float | None
+    unit: str
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConstraintRow:
+    """A constraint's verdict for a trial. `violation`: scaled, at most 0 where it holds."""
+
+    number: int
+    text: str
+    metric: str
+    statistic: str | None
+    limit: float | None
+    value: float | None
+    verdict: str
+    violation: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StageRow:
+    """A stage of a trial. `outcome`: running, done, failed or interrupted. Memory in bytes."""
+
+    number: int
+    position: int
+    step: str
+    pass_name: str
+    key: str
+    outcome: str
+    cached: bool
+    seconds: float | None
+    bytes: int | None
+    peak_memory: int | None
+    log: str | None
+    started_at: float | None
+    finished_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementRow:
+    """What an evaluator measured, raw: one object of `detail` per process."""
+
+    number: int
+    evaluator: str
+    split: str
+    key: str
+    cached: bool
+    seconds: float
+    measured_at: float
+    detail: tuple[Json, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmedRow:
+    """The chosen model and the baseline, measured on held-out data."""
+
+    number: int
+    estimates: tuple[Json, ...]
+    baseline: tuple[Json, ...]
+    confirmed_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """An event as it was appended. `kind`: "trial_asked"; `body`: the event's fields."""
+
+    id: int
+    at: float
+    kind: str
+    number: int | None
+    body: Json

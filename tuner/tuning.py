@@ -1,0 +1,314 @@
+"""One command's work on a study: start or continue it, try candidates, confirm the best.
+
+The coordinator: the only place that talks to the strategy, to Optuna's tables and to the runner.
+It prints nothing; whoever wants to know listens to its events.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from evaluators.base import Estimate, Evaluator, Json
+from evaluators.verdicts import Judgement, Verdict
+from search_spaces.candidates import Candidate, baseline_candidate, build, plain
+from search_spaces.space import Space
+from search_spaces.vocabulary import Value, Vocabulary
+from tuner.execution.trial import (
+    Executor,
+    OutOfTime,
+    Reading,
+    Run,
+    TrialFailed,
+    TrialRunner,
+    estimate_json,
+)
+from tuner.passes.base import Pass
+from tuner.pipeline.plan import Source
+from tuner.pipeline.store import Store
+from tuner.search.distributions import candidate_distributions, external
+from tuner.search.front import add_to_front, choose
+from tuner.search.judging import Judge, Numbers, verdict_of
+from tuner.search.strategies import Result, make_strategy
+from tuner.study.events import Confirmed, Event, Judged, Told, TrialAsked
+from tuner.study.history import History, PastTrial
+from tuner.study.ledger import Ledger
+
+BASELINE = -1
+"""The baseline's number."""
+
+FAILED_VIOLATION = 10.0
+"""The scaled violation told for every constraint of a candidate that failed for certain."""
+
+_SEARCH_ROUNDS = 3  # an undecided time is measured in up to this many times the usual processes
+_CONFIRMING = 1000  # processes of the confirmation are numbered from here
+
+
+class BaselineFailed(Exception):
+    """A constraint relative to the baseline cannot be judged: the baseline gave no numbers."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a tuning works with."""
+
+    space: Space
+    vocabulary: Vocabulary
+    passes: Mapping[str, Pass]
+    evaluators: Mapping[str, Evaluator]
+    source: Source
+    machine: Mapping[str, str]
+    store: Store
+    executor: Executor
+    ledger: Ledger
+    history: History
+    emit: Callable[[Event], None]
+    clock: Callable[[], float] = time.monotonic
+
+
+class Tuning:
+    """Tries candidates until the budget is spent. `seconds_left` None: no limit."""
+
+    def __init__(self, parts: Parts, seconds_left: float | None) -> None:
+        self._p = parts
+        self._judge = Judge(parts.space, parts.vocabulary)
+        self._strategy = make_strategy(parts.space)
+        self._seen: set[str] = set()
+        self._front: dict[int, Sequence[float]] = {}
+        self._done = 0
+        self._candidates: dict[int, Candidate] = {}
+        deadline = None if seconds_left is None else parts.clock() + seconds_left
+        self._runner = TrialRunner(
+            parts.space,
+            parts.source,
+            parts.passes,
+            parts.evaluators,
+            self._judge.statistics(),
+            parts.machine,
+            parts.store,
+            parts.executor,
+            parts.emit,
+            deadline,
+        )
+
+    @property
+    def chosen(self) -> int | None:
+        """The number of the chosen trial; None while nothing is feasible."""
+        return choose(self._front)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the study's budget of trials was spent, and its best confirmed, by earlier work."""
+        past, limit = self._p.history, self._p.space.search.trials
+        done = sum(t.finished for t in past.trials)
+        return limit is not None and done >= limit and past.confirmed is not None
+
+    def search(self) -> str:
+        """Go on until the budget is spent; the reason why it ended: trials, max_time or exhausted."""
+        try:
+            self._baseline()
+            for past in self._p.history.trials:
+                self._replay(past)
+            return self._loop()
+        except OutOfTime:
+            return "max_time"
+
+    def model_of(self, number: int) -> Run:
+        """The finished stages of a trial, made again where the store has lost them."""
+        return self._runner.build(number, self._candidates[number])
+
+    def confirm(self) -> None:
+        """Measure the chosen model and the baseline again, in turn, in fresh processes.
+
+        Accuracy is measured on the test split, which the search never saw.
+        """
+        self._runner.deadline = None  # the answer is owed, and costs a known little
+        chosen = self.chosen
+        if chosen is None or self._p.history.confirmed == chosen:
+            return
+        runs = [self.model_of(chosen)]
+        if BASELINE in self._candidates and self._judge.baseline.estimates:
+            runs.append(self.model_of(BASELINE))
+        found: list[list[Estimate]] = [[] for _ in runs]
+        for name in self._p.space.evaluators:
+            if not self._can_confirm(name):
+                continue
+            for estimates, reading in zip(found, self._measure_again(runs, name), strict=True):
+                estimates.extend(reading.estimates)
+        as_json = [tuple(estimate_json(e) for e in estimates) for estimates in found]
+        self._p.emit(Confirmed(chosen, as_json[0], as_json[1] if len(as_json) > 1 else ()))
+
+    def _measure_again(self, runs: Sequence[Run], evaluator: str) -> list[Reading]:
+        options = self._p.space.evaluators[evaluator]
+        usual = self._p.evaluators[evaluator].processes(options)
+        processes = range(_CONFIRMING, _CONFIRMING + usual)
+        return self._runner.measure_together(runs, evaluator, "test", processes)
+
+    def _can_confirm(self, evaluator: str) -> bool:
+        needs_data = self._p.evaluators[evaluator].spec.needs_labels
+        return not needs_data or "test" in self._p.source.data_keys
+
+    # The baseline
+
+    def _baseline(self) -> None:
+        candidate = baseline_candidate(self._p.space)
+        self._candidates[BASELINE] = candidate
+        known = self._p.history.baseline
+        if known is not None:
+            self._judge.baseline = known
+            return
+        started = self._p.clock()
+        self._p.emit(TrialAsked(BASELINE, "baseline", candidate.key, {}, _steps(candidate)))
+        try:
+            self._judge.baseline = self._measure(self._runner.build(BASELINE, candidate))
+            state = "baseline"
+        except TrialFailed as failure:
+            self._p.emit(failure.event(BASELINE))
+            state = "failed"
+            self._require_no_baseline(failure)
+        self._p.emit(Told(BASELINE, state, None, (), self._p.clock() - started))
+
+    def _require_no_baseline(self, failure: TrialFailed) -> None:
+        relative = [c.text for c in self._p.space.constraints if c.limit.relative]
+        if relative:
+            raise BaselineFailed(
+                f"the baseline failed ({failure}), and {relative[0]} is relative to it"
+            ) from failure
+
+    # The search
+
+    def _replay(self, past: PastTrial) -> None:
+        candidate = rebuild(self._p.space, past.decisions)
+        self._candidates[past.number] = candidate
+        self._seen.add(candidate.key)
+        if not past.finished:
+            self._try(past.number, candidate)
+            return
+        self._learn(past.number, candidate, past.result, past.feasible)
+        self._begin_in_ledger(past.number, candidate)
+        self._finish_in_ledger(past.number, past.result)
+
+    def _loop(self) -> str:
+        limit = self._p.space.search.trials
+        while limit is None or self._done < limit:
+            if self._runner.deadline is not None and self._p.clock() >= self._runner.deadline:
+                return "max_time"
+            number = len(self._candidates) - 1  # the baseline is not counted
+            candidate = self._strategy.propose(number, self._seen)
+            if candidate is None:
+                return "exhausted"
+            self._candidates[number] = candidate
+            self._seen.add(candidate.key)
+            self._try(number, candidate)
+        return "trials"
+
+    def _try(self, number: int, candidate: Candidate) -> None:
+        started = self._p.clock()
+        decisions = plain(candidate.decisions)
+        self._p.emit(TrialAsked(number, "trial", candidate.key, decisions, _steps(candidate)))
+        self._begin_in_ledger(number, candidate)
+        try:
+            run = self._runner.build(number, candidate)
+            judgements, numbers = self._settle(run, self._measure(run))
+        except TrialFailed as failed:
+            self._p.emit(failed.event(number))
+            result, feasible = self._failure(failed), False
+            state = "failed" if result.transient else "infeasible"
+            note: str | None = str(failed)
+        else:
+            verdict = verdict_of(judgements)
+            self._p.emit(Judged(number, verdict, tuple(_judgement(j) for j in judgements)))
+            violations = {j.constraint.text: j.violation for j in judgements}
+            result = Result(self._judge.objectives(numbers), violations)
+            feasible, state, note = verdict is Verdict.FEASIBLE, "complete", None
+        self._learn(number, candidate, result, feasible)
+        seconds = self._p.clock() - started
+        values = None if result.objectives is None else tuple(result.objectives)
+        self._p.emit(Told(number, state, values, tuple(self._front), seconds))
+        self._finish_in_ledger(number, result, note)
+
+    def _measure(self, run: Run) -> Numbers:
+        estimates: dict[tuple[str, str | None], Estimate] = {}
+        items = {}
+        for name in self._p.space.evaluators:
+            reading = self._runner.measure(run, name)
+            estimates |= {(e.metric, e.statistic): e for e in reading.estimates}
+            items[name] = reading.measurements[0].items
+        return Numbers(estimates, items)
+
+    def _settle(self, run: Run, numbers: Numbers) -> tuple[list[Judgement], Numbers]:
+        """Judge; where a time is undecided, measure it in more processes, up to a cap."""
+        for rounds in range(2, _SEARCH_ROUNDS + 2):
+            judgements = self._judge.judge(numbers)
+            undecided = self._worth_measuring(judgements)
+            if not undecided or rounds > _SEARCH_ROUNDS:
+                break
+            for name in undecided:
+                usual = self._p.evaluators[name].processes(self._p.space.evaluators[name])
+                reading = self._runner.measure(run, name, range(usual * rounds))
+                more = {(e.metric, e.statistic): e for e in reading.estimates}
+                numbers = Numbers({**numbers.estimates, **more}, numbers.items)
+        return judgements, numbers
+
+    def _worth_measuring(self, judgements: Sequence[Judgement]) -> list[str]:
+        """Evaluators of undecided constraints that more processes can decide."""
+        names = {
+            self._judge.evaluator_of(j.constraint)
+            for j in judgements
+            if j.verdict is Verdict.UNDECIDED
+        }
+        options = self._p.space.evaluators
+        return sorted(n for n in names if self._p.evaluators[n].processes(options[n]) > 1)
+
+    def _failure(self, failed: TrialFailed) -> Result:
+        if not failed.failure.deterministic:
+            return Result(None, {}, transient=True)
+        constraints = self._p.space.constraints
+        return Result(None, {c.text: FAILED_VIOLATION for c in constraints})
+
+    def _learn(self, number: int, candidate: Candidate, result: Result, feasible: bool) -> None:
+        self._done += 1
+        self._strategy.tell(candidate, result)
+        if feasible and result.objectives is not None:
+            losses = self._judge.losses(result.objectives)
+            self._front = add_to_front(self._front, number, losses)
+
+    def _begin_in_ledger(self, number: int, candidate: Candidate) -> None:
+        distributions = candidate_distributions(self._p.space, candidate)
+        parameters = external(candidate.decisions)
+        self._p.ledger.begin(number, parameters, distributions, candidate.key)
+
+    def _finish_in_ledger(self, number: int, result: Result, note: str | None = None) -> None:
+        self._p.ledger.finish(
+            number, result.objectives, result.violations, transient=result.transient, note=note
+        )
+
+
+def rebuild(space: Space, decisions: Mapping[str, object]) -> Candidate:
+    """The candidate that took these decisions (values as stored: lists for tuples)."""
+    return build(space, lambda decision: _stored(decisions[decision.name]))
+
+
+def _stored(value: object) -> Value:
+    if isinstance(value, list):
+        return tuple(_stored(v) for v in value)
+    result: Value = value  # type: ignore[assignment]  # JSON has no other types
+    return result
+
+
+def _steps(candidate: Candidate) -> tuple[Json, ...]:
+    return tuple(step.to_json() for step in candidate.steps)
+
+
+def _judgement(judgement: Judgement) -> Json:
+    constraint = judgement.constraint
+    return {
+        "text": constraint.text,
+        "metric": constraint.metric,
+        "statistic": constraint.statistic,
+        "limit": judgement.limit,
+        "value": judgement.value,
+        "verdict": judgement.verdict,
+        "violation": judgement.violation,
+    }
