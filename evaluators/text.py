@@ -67,15 +67,26 @@ def encode_pair(tokenizer: Any, prompt: str, completion: str) -> tuple[list[int]
 
 def cut(tokenizer: Any, alone: list[int], joint: list[int]) -> tuple[list[int], list[int]]:
     """`encode_pair` for tokens at hand: those of the prompt alone, and of the whole text."""
-    if not joint:
+    prompt, completions = cut_choices(tokenizer, alone, [joint])
+    return prompt, completions[0]
+
+
+def cut_choices(
+    tokenizer: Any, alone: list[int], joints: Sequence[list[int]]
+) -> tuple[list[int], list[list[int]]]:
+    """`cut` for several completions of one prompt: the prompt ids that all have in common.
+
+    With one boundary for all, their probabilities can be compared: each is of the whole rest.
+    """
+    if not all(joints):
         raise ValueError("the text is empty: there is nothing to tokenise")
-    at = min(common_prefix(alone, joint), len(joint) - 1)
+    at = min(min(common_prefix(alone, joint), len(joint) - 1) for joint in joints)
     if at:
-        return joint[:at], joint[at:]
+        return joints[0][:at], [joint[at:] for joint in joints]
     first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     if first is None:
         raise ValueError("the template begins with the label; put some text before it")
-    return [first], joint
+    return [first], list(joints)
 
 
 def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:

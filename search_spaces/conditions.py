@@ -48,7 +48,10 @@ def parse_condition(text: str) -> Condition:
     text = " ".join(text.splitlines()).strip()
     tree = _tree(text)
     _compile(tree, text)
-    return Condition(text, frozenset(_names(tree)))
+    names = frozenset(_names(tree))
+    if not names:
+        raise ConditionError(f"{short(text)} asks about no step and no parameter")
+    return Condition(text, names)
 
 
 def compared_values(condition: Condition) -> list[tuple[str, Value]]:
@@ -66,16 +69,13 @@ def _compared(left: ast.expr, sign: ast.cmpop, right: ast.expr) -> list[tuple[st
     if isinstance(sign, (ast.Eq, ast.NotEq)):
         for one, other in ((left, right), (right, left)):
             name = _name(one)
-            if name is not None and isinstance(other, (ast.Constant, ast.UnaryOp)):
+            if name is not None and _is_literal(other):
                 return [(name, _literal(other))]
     name = _name(left)
-    if name is not None and isinstance(sign, (ast.In, ast.NotIn)) and _is_list(right):
-        return [(name, _literal(e)) for e in right.elts if isinstance(e, ast.Constant)]  # type: ignore[attr-defined]
+    membership = isinstance(sign, (ast.In, ast.NotIn))
+    if name is not None and membership and isinstance(right, (ast.List, ast.Tuple)):
+        return [(name, _literal(element)) for element in right.elts if _is_literal(element)]
     return []
-
-
-def _is_list(node: ast.expr) -> bool:
-    return isinstance(node, (ast.List, ast.Tuple))
 
 
 @lru_cache(maxsize=1024)

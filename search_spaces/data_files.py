@@ -36,6 +36,8 @@ def read_rows(path: Path, columns: Sequence[str], filled: Sequence[str] = ()) ->
     Blank lines are skipped. `filled`: columns in which blank text is an error (null always is).
     DataError for whatever is wrong with the file.
     """
+    if path.is_dir():
+        raise DataError(f"{path}: a folder, expected a file")
     reader = _readers.get(path.suffix.lower())
     if reader is None:
         raise DataError(f"{path}: unknown kind {path.suffix!r}; expected {', '.join(_readers)}")
@@ -77,10 +79,7 @@ def _cell(value: object) -> str | None:
     return str(value) if isinstance(value, int | float) else None
 
 
-def read_bytes(path: Path) -> bytes:
-    """The file's content; DataError when there is no such file or it is empty."""
-    if path.is_dir():
-        raise DataError(f"{path}: a folder, expected a file")
+def _read_bytes(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -94,7 +93,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def _read_text(path: Path) -> str:
-    content = read_bytes(path)
+    content = _read_bytes(path)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -184,7 +183,7 @@ def _delimited(path: Path, delimiter: str) -> Iterator[RawRow]:
 
 
 def _parquet_rows(path: Path) -> Iterator[RawRow]:
-    content = read_bytes(path)
+    content = _read_bytes(path)
     import pandas as pd
 
     try:

@@ -6,7 +6,7 @@ Knows the declared metrics and their units; knows nothing of files, and measures
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from search_spaces.constraints import Constraint, Limit, Objective, Operator
@@ -181,7 +181,7 @@ def _amount(text: str, metric: MetricSpec, proposal: str) -> float:
         number, unit = parse_quantity(text)
         if unit is None and needs_unit(metric.unit):
             amended = proposal.format(f"{text}{usual_unit(metric.unit)}")
-            raise ExpressionError(f"the unit is missing; did you mean {amended}?")
+            raise ExpressionError(f"{text} has no unit; did you mean {amended}?")
         return to_canonical(number, unit, metric.unit, metric.name)
     except UnitError as error:
         raise ExpressionError(str(error)) from None
@@ -197,10 +197,9 @@ def _relative(match: re.Match[str], metric: MetricSpec) -> Limit:
         signed = f"{sign}{number}{unit or ''}"
         if unit == "%" and metric.unit != "fraction":
             if before or after:
-                raise ExpressionError(
-                    f"a factor and a percentage together are ambiguous; write "
-                    f"{factor * _part(signed):g}*baseline or {factor + _part(signed) - 1:g}*baseline"
-                )
+                either = (factor * _part(signed), factor + _part(signed) - 1)
+                meant = " or ".join(f"{f:g}*baseline" for f in either)
+                raise ExpressionError(f"a factor with a percentage is ambiguous; write {meant}")
             factor *= _part(signed)
         else:
             offset = _amount(signed, metric, proposal="baseline{}")
@@ -228,8 +227,3 @@ def _check_possible(text: str, limit: Limit, metric: MetricSpec) -> None:
     if metric.unit and not limit.relative and limit.offset <= 0:
         amount = format_quantity(limit.offset, metric.unit)
         raise ExpressionError(f"{text}: {metric.name} is always above zero; found {amount}")
-
-
-def metric_names(asks: Iterable[Constraint | Objective]) -> tuple[str, ...]:
-    """The metrics that constraints and objectives ask for, each once, in order."""
-    return tuple(dict.fromkeys(ask.metric for ask in asks))

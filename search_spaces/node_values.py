@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from search_spaces.problems import Place, Problems, hint, listed
+from search_spaces.problems import Place, Problems, hint, listed, nearest
 from search_spaces.yaml_nodes import Entry, ListNode, MappingNode, Node, ScalarNode, describe
 
 T = TypeVar("T")
@@ -35,6 +35,15 @@ def mapping(
     return {key: entry for key, entry in node.entries.items() if key in names}
 
 
+def require(node: Node, place: Place, what: str, keys: Iterable[str], problems: Problems) -> None:
+    """Note the keys that a mapping must have and has not, unless one of its keys is nearly that."""
+    given = list(node.entries) if isinstance(node, MappingNode) else []
+    for key in keys:
+        misspelt = any(nearest(other, (key,)) for other in given)
+        if key not in given and not misspelt:
+            problems.add(place, f"{what}the key {key!r} is missing")
+
+
 def unknown_key(
     key: str, place: Place, what: str, known: Iterable[str], problems: Problems
 ) -> None:
@@ -57,9 +66,9 @@ def items(node: Node, what: str, expected: str, problems: Problems) -> tuple[Nod
 
 def text(node: Node, what: str, expected: str, problems: Problems) -> str | None:
     """Text that is not blank; a number counts as its digits, a boolean does not."""
-    if isinstance(node, ScalarNode) and not isinstance(node.value, bool) and node.raw.strip():
-        if node.value is not None:
-            return node.raw
+    value = node.value if isinstance(node, ScalarNode) else None
+    if isinstance(node, ScalarNode) and type(value) in (str, int, float) and node.raw.strip():
+        return node.raw
     wrong(node, what, expected, problems)
     return None
 
@@ -77,9 +86,9 @@ def whole(node: Node, what: str, low: int, high: int | None, problems: Problems)
     expected = f"a whole number of at least {low}"
     if high is not None:
         expected = f"a whole number from {low} to {high}"
-    if isinstance(node, ScalarNode) and type(node.value) is int:
-        if low <= node.value and (high is None or node.value <= high):
-            return node.value
+    value = node.value if isinstance(node, ScalarNode) else None
+    if type(value) is int and low <= value and (high is None or value <= high):
+        return value
     wrong(node, what, expected, problems)
     return None
 

@@ -5,9 +5,10 @@ Knows nothing of pipelines; `when` conditions are read by the caller.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from search_spaces.node_values import flag, quote_hint, unknown_key, wrong
+from search_spaces.node_values import flag, quote_hint, unknown_key
 from search_spaces.problems import Place, Problems, hint, listed
 from search_spaces.space import Choices, Domain, Fixed, Range
 from search_spaces.vocabulary import ParameterSpec, Value, type_names
@@ -205,7 +206,7 @@ def _choices(spec: ParameterSpec, node: Node, what: str, problems: Problems) -> 
 
 
 def _range(
-    spec: ParameterSpec, entries: dict[str, Entry], what: str, problems: Problems
+    spec: ParameterSpec, entries: Mapping[str, Entry], what: str, problems: Problems
 ) -> Domain | None:
     node = entries["range"].node
     if spec.type not in (int, float):
@@ -213,7 +214,7 @@ def _range(
     if spec.choices is not None:
         raise Fault(node.place, f"write choices instead of a range; it takes {expected(spec)}")
     if not isinstance(node, ListNode) or len(node.items) != 2:
-        found = f"{len(node.items)} values" if isinstance(node, ListNode) else describe(node)
+        found = f"a list of {len(node.items)}" if isinstance(node, ListNode) else describe(node)
         raise Fault(node.place, f"range: found {found}, expected [low, high]")
     low, high = (_bound(spec, item) for item in node.items)
     if low >= high:
@@ -229,7 +230,7 @@ def _bound(spec: ParameterSpec, node: Node) -> float:
     return value
 
 
-def _log(entries: dict[str, Entry], what: str, low: float, problems: Problems) -> bool:
+def _log(entries: Mapping[str, Entry], what: str, low: float, problems: Problems) -> bool:
     if "log" not in entries:
         return False
     entry = entries["log"]
@@ -239,7 +240,7 @@ def _log(entries: dict[str, Entry], what: str, low: float, problems: Problems) -
     return log
 
 
-def _step(spec: ParameterSpec, entries: dict[str, Entry], domain: Range) -> float | None:
+def _step(spec: ParameterSpec, entries: Mapping[str, Entry], domain: Range) -> float | None:
     if "step" not in entries:
         return None
     entry = entries["step"]

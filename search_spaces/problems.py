@@ -20,13 +20,18 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong. `line` counts from 1; None where a line says nothing."""
+    """One thing that is wrong. `line` counts from 1; None where a line says nothing.
+
+    `file` may be an option of the command line, or empty where nothing can be pointed at.
+    """
 
     message: str
-    file: str
+    file: str = ""
     line: int | None = None
 
     def __str__(self) -> str:
+        if not self.file:
+            return self.message
         place = self.file if self.line is None else f"{self.file}:{self.line}"
         return f"{place}: {self.message}"
 

@@ -131,7 +131,7 @@ def parse_size(text: str) -> int:
     number, unit = parse_quantity(text)
     if unit is None:
         raise UnitError(f"{short(text)} has no unit; did you mean {number:g}GB?")
-    size = round(to_canonical(number, unit, "B", short(text)))
+    size = round(to_canonical(number, unit, "B", "it"))
     if size < 1:
         raise UnitError(f"{short(text)} is no size; expected more than zero bytes")
     return size

@@ -81,7 +81,8 @@ def describe(node: Node) -> str:
     if node.value is None:
         return "nothing"
     if isinstance(node.value, bool):
-        return f"{node.raw} (which YAML reads as {str(node.value).lower()})"
+        meaning = str(node.value).lower()
+        return meaning if node.raw == meaning else f"{node.raw} (which YAML reads as {meaning})"
     if isinstance(node.value, str):
         return f"the text {short(node.value)}"
     return f"the number {node.raw}"
@@ -159,7 +160,8 @@ class _Composer:
         return self._root
 
     def _place(self, event: ev.Event) -> Place:
-        return Place(self._file, event.start_mark.line + 1)
+        mark = event.start_mark
+        return Place(self._file, None if mark is None else mark.line + 1)
 
     def _take(self, event: ev.NodeEvent) -> None:
         place = self._place(event)
@@ -167,9 +169,9 @@ class _Composer:
         if self._count > MAX_VALUES:
             raise _Refused(place, f"more than {MAX_VALUES} values; a space has a few hundred")
         if isinstance(event, ev.AliasEvent):
-            self._add(self._aliased(event.anchor, place), None)
+            self._add(self._aliased(event.anchor or "", place), None)
         elif isinstance(event, ev.ScalarEvent):
-            quoted = event.style is not None
+            quoted = event.style not in (None, "")  # libyaml says "", PyYAML None
             self._note_tag(event.tag, place)
             value = event.value if quoted else resolve(event.value)
             self._add(ScalarNode(value, event.value, quoted, place), event.anchor)
@@ -285,7 +287,10 @@ _MEANINGS = (
     ("expected <block end>", "the indentation does not fit the lines above"),
     ("did not find expected '-' indicator", "the indentation does not fit the list above"),
     ("cannot start any token", "a character that text cannot begin with; quote the text"),
-    ("did not find expected ',' or", "a list or mapping in brackets that is not closed, or a comma"),
+    (
+        "did not find expected ',' or",
+        "a list or mapping in brackets that is not closed, or a missing comma",
+    ),
     ("expected ',' or", "a list or mapping in brackets that is not closed, or a missing comma"),
     ("unexpected end of stream", "a quote that is not closed"),
     ("unknown escape character", "an escape that YAML does not know; use single quotes"),

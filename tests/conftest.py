@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+# Models this small gain nothing from more threads, and on a busy machine threads wait for another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import tiny_models
 

@@ -141,7 +141,7 @@ def _sizes(vocabulary: int) -> dict[str, Any]:
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
         "max_position_embeddings": 256,
-        "initializer_range": 0.08,
+        "initializer_range": 0.2,
         "bos_token_id": 1,
         "eos_token_id": 2,
         "pad_token_id": 3,

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from search_spaces import Overrides, find_space, read_space
+from search_spaces import Overrides, find_space, parse_space
+from search_spaces.catalog import read_text
 from tuner.registry import vocabulary
 from tuner.study.api import Study
 from tuner.study.events import Listener
@@ -51,10 +52,12 @@ def tune(
         max_time=None if max_time is None else str(max_time),
         seed=None if seed is None else str(seed),
     )
-    reading = read_space(find_space(str(space)), vocabulary(), overrides)
+    path = find_space(str(space))
+    text = read_text(path)
+    reading = parse_space(text, path, vocabulary(), overrides)
     request = Request(
         space=reading.space,
-        space_text=reading.text,
+        space_text=text,
         study=study,
         db=db,
         store=None if store is None else Path(store),

@@ -38,7 +38,14 @@ from tuner.study.reader import StudyReader
 from tuner.study.writer import StudyWriter
 from tuner.tuning import Parts, Tuning
 
-PRELOAD = ("torch", "transformers", "peft", "onnxruntime", "onnxruntime_genai", "evaluators.measure")
+PRELOAD = (
+    "torch",
+    "transformers",
+    "peft",
+    "onnxruntime",
+    "onnxruntime_genai",
+    "evaluators.measure",
+)
 """What every worker process has imported before it is forked."""
 
 _LIBRARIES = ("optuna", "torch", "transformers", "peft", "onnxruntime", "onnxruntime-genai")
@@ -139,9 +146,7 @@ def _open(request: Request, stack: ExitStack) -> _Session:
     reader = StudyReader(engine)
     history = load_history(reader, name)
     _same_question(reader, name, space, source, resumed=history.baseline is not None)
-    ledger = Ledger(
-        engine.url.render_as_string(hide_password=False), name, space.objectives
-    )
+    ledger = Ledger(engine.url.render_as_string(hide_password=False), name, space.objectives)
     stack.callback(ledger.close)
     executor = stack.enter_context(_Executor())
     stack.enter_context(_sigterm_interrupts())

@@ -116,7 +116,7 @@ class Tuning:
 
     def model_of(self, number: int) -> Run:
         """The finished stages of a trial, made again where the store has lost them."""
-        return self._runner.build(number, self._candidates[number])
+        return self._runner.build(number, self._candidates[number], again=True)
 
     def confirm(self) -> None:
         """Measure the chosen model and the baseline again, in turn, in fresh processes.

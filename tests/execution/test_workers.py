@@ -289,6 +289,22 @@ def test_after_the_deadline_no_job_starts(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "log.txt").exists()
 
 
+def test_deadline_and_ticks_hold_while_the_server_still_imports(tmp_path: Path) -> None:
+    (tmp_path / "slow_module.py").write_text("import time\ntime.sleep(60)\n")
+    sys.path.insert(0, str(tmp_path))
+    ticks: list[int] = []
+    started = time.monotonic()
+    try:
+        with Workers(["slow_module"]) as workers:
+            job = Job("worker_jobs:echo", {}, tmp_path / "log.txt")
+            outcome = workers.run(job, deadline=started + 0.5, on_tick=lambda: ticks.append(1))
+    finally:
+        sys.path.remove(str(tmp_path))
+    assert failure(outcome)[0] is Reason.DEADLINE
+    assert len(ticks) >= 2
+    assert time.monotonic() - started < 5
+
+
 def test_the_server_goes_on_after_every_failure(run: Run) -> None:
     for job in ("crash", "run_out_of_memory", "fill_disk"):
         run(job)

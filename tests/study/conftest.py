@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,28 +11,9 @@ from sqlalchemy import Engine
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from scripted_study import Study
+
 from tuner.study.database import open_engine
-from tuner.study.events import Event
-from tuner.study.reader import StudyReader
-from tuner.study.writer import StudyWriter
-
-
-class Study:
-    """A database with a study that events are sent to; its name is "tones" unless told."""
-
-    def __init__(self, engine: Engine, name: str = "tones") -> None:
-        self.engine = engine
-        self.name = name
-        self.reader = StudyReader(engine)
-
-    def send(self, *events: Event) -> None:
-        """What one command sends."""
-        self.send_all(events)
-
-    def send_all(self, events: Iterable[Event]) -> None:
-        with StudyWriter(self.engine, self.name) as writer:
-            for event in events:
-                writer(event)
 
 
 @pytest.fixture

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+from sqlalchemy import Engine
 
 from tuner.study.database import open_engine
 from tuner.study.events import (
@@ -28,6 +30,7 @@ from tuner.study.events import (
     Told,
     TrialAsked,
 )
+from tuner.study.reader import StudyReader
 from tuner.study.writer import StudyWriter
 
 BASELINE = -1
@@ -105,6 +108,24 @@ def stage(number: int, position: int, step: str, **changes: Any) -> StageFinishe
         "log": None,
     }
     return StageFinished(number=number, position=position, step=step, **(fields | changes))
+
+
+class Study:
+    """A database with a study that events are sent to; its name is "tones" unless told."""
+
+    def __init__(self, engine: Engine, name: str = "tones") -> None:
+        self.engine = engine
+        self.name = name
+        self.reader = StudyReader(engine)
+
+    def send(self, *events: Event) -> None:
+        """What one command sends."""
+        self.send_all(events)
+
+    def send_all(self, events: Iterable[Event]) -> None:
+        with StudyWriter(self.engine, self.name) as writer:
+            for event in events:
+                writer(event)
 
 
 @dataclass

@@ -9,6 +9,7 @@ from pathlib import Path
 import optuna
 import pytest
 from sqlalchemy import Engine, inspect, text
+
 from tuner.study.database import DatabaseError, configure_sqlite, open_engine
 
 
@@ -130,12 +131,12 @@ def test_memory_is_refused(url: str) -> None:
 
 
 def test_an_unknown_kind_names_the_nearest() -> None:
-    with pytest.raises(DatabaseError, match="'postgres'; .*did you mean postgresql"):
+    with pytest.raises(DatabaseError, match=r"'postgres'; .*did you mean postgresql"):
         open_engine("postgres://host/name")
 
 
 def test_a_missing_driver_is_named() -> None:
-    with pytest.raises(DatabaseError, match="driver for postgresql.nodriver"):
+    with pytest.raises(DatabaseError, match=r"driver for postgresql\+nodriver"):
         open_engine("postgresql+nodriver://host/name")
 
 

@@ -9,38 +9,37 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_study import BASELINE, Script
+from scripted_study import BASELINE, Script, Study
 from sqlalchemy import Engine, Row, inspect, text
+
 from tuner.study.database import open_engine
 from tuner.study.events import Event, Failed, Judged, Measured, StageFinished, Told, TrialAsked
 from tuner.study.views import VIEWS
 
-from .conftest import Study
-
+NAME = "it's <b>tones</b> \U0001f600"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "database.md"
 QUERIES = dict(
-    re.findall(r"^### (.+?)\n(?:(?!^#).)*?```sql\n(.*?)```", DOCUMENT.read_text(), re.M | re.S)
+    re.findall(r"^### ([^\n]+)\n(?:(?!^#).)*?```sql\n(.*?)```", DOCUMENT.read_text(), re.M | re.S)
 )
 
 
 @pytest.fixture(scope="module")
 def events() -> list[Event]:
-    return list(Script(200, "it's <b>tones</b> \U0001f600").events())
+    return list(Script(200, NAME).events())
 
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory, events: list[Event]) -> Iterator[Engine]:
     engine = open_engine(str(tmp_path_factory.mktemp("study") / "study.db"))
     Study(engine, "another").send_all(Script(10, "another", seed=9).events())
-    Study(engine, "it's <b>tones</b> \U0001f600").send_all(events)
+    Study(engine, NAME).send_all(events)
     yield engine
     engine.dispose()
 
 
 def ask(engine: Engine, title: str, **parameters: Any) -> list[Row[Any]]:
-    name = {"study": "it's <b>tones</b> \U0001f600"}
     with engine.connect() as connection:
-        return list(connection.execute(text(QUERIES[title]), name | parameters).all())
+        return list(connection.execute(text(QUERIES[title]), {"study": NAME, **parameters}).all())
 
 
 def of(events: list[Event], kind: type) -> list[Any]:
@@ -83,7 +82,7 @@ def test_the_front_over_time(engine: Engine, events: list[Event]) -> None:
 
 def test_the_front_at_a_moment(engine: Engine, events: list[Event]) -> None:
     moments = [row.at for row in ask(engine, "The front over time")]
-    fronts = []
+    fronts: list[set[int]] = []
     for end in told(events).values():
         if not fronts or set(end.front) != fronts[-1]:
             fronts.append(set(end.front))
@@ -199,12 +198,11 @@ def test_the_view_of_studies_counts(engine: Engine, events: list[Event]) -> None
 
 
 def test_the_views_of_events_runs_and_confirmations(engine: Engine, events: list[Event]) -> None:
-    where = {"study": "it's <b>tones</b> \U0001f600"}
     counts = {}
     with engine.connect() as connection:
         for view in ("tuner_events", "tuner_runs", "tuner_confirmations"):
             query = f"SELECT COUNT(*) FROM {view} WHERE study = :study"
-            counts[view] = connection.execute(text(query), where).scalar_one()
+            counts[view] = connection.execute(text(query), {"study": NAME}).scalar_one()
         reason = connection.execute(text("SELECT DISTINCT reason FROM tuner_runs")).scalars().all()
     assert counts == {"tuner_events": len(events), "tuner_runs": 1, "tuner_confirmations": 1}
     assert reason == ["trials"]

@@ -10,13 +10,11 @@ from pathlib import Path
 
 import pytest
 import scripted_study
-from scripted_study import Script, started
+from scripted_study import Script, Study, started
+
 from tuner.study.database import open_engine
-from tuner.study.events import Told
 from tuner.study.reader import StudyNotFoundError, StudyReader
 from tuner.study.recording import event_kind
-
-from .conftest import Study
 
 
 @pytest.fixture
@@ -64,18 +62,16 @@ def test_a_reader_sees_whole_events_while_another_process_writes(
 ) -> None:
     written(writing, 1)
     reader = StudyReader(open_engine(str(database)))
-    last, told = 0, set()
+    last = 0
+    told: set[int | None] = set()
     while len(told) < 20:
         for row in reader.events("tones", after=last):
             assert row.id == last + 1
             last = row.id
-            told |= {row.number} if row.kind == event_kind_of_told else set()
+            told |= {row.number} if row.kind == "told" else set()
         states = {t.number: t.state for t in reader.trials("tones")}
         assert not {n for n in told if n is not None and states[n] == "running"}
     assert writing.poll() is None
-
-
-event_kind_of_told = event_kind(Told(0, "complete", None, (), 0.0))
 
 
 def test_a_writer_waits_for_another_one(writing: subprocess.Popen[str], database: Path) -> None:

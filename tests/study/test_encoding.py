@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+
 from tuner.study.encoding import as_number, clean, number_or_none, plain_text, to_json
 
 

@@ -3,12 +3,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from scripted_study import BASELINE, Script, asked, started
+from scripted_study import BASELINE, Script, Study, asked, started
 from sqlalchemy import Engine, event
+
 from tuner.study.events import StudyStopped
 from tuner.study.reader import StudyNotFoundError, StudyReader
-
-from .conftest import Study
 
 ODD_NAMES = [
     "Robert'); DROP TABLE tune_trials;--",

@@ -10,6 +10,7 @@ from scripted_study import (
     BASELINE,
     LATENCY_LIMIT,
     Script,
+    Study,
     asked,
     estimate,
     measured,
@@ -17,6 +18,7 @@ from scripted_study import (
     started,
 )
 from sqlalchemy import Engine, text
+
 from tuner.study.database import DatabaseError
 from tuner.study.events import (
     Confirmed,
@@ -30,8 +32,6 @@ from tuner.study.events import (
 )
 from tuner.study.recording import event_kind
 from tuner.study.writer import StudyWriter
-
-from .conftest import Study
 
 
 def failed(number: int, where: str = "lora", **changes: Any) -> Failed:
@@ -317,10 +317,12 @@ def test_studies_in_one_database_do_not_mix(engine: Engine) -> None:
 def test_threads_may_share_a_writer(study: Study) -> None:
     with StudyWriter(study.engine, "tones") as writer:
         writer(started())
-        threads = [
-            threading.Thread(target=lambda n=n: [writer(asked(n * 10 + i)) for i in range(10)])
-            for n in range(4)
-        ]
+
+        def ask_ten(first: int) -> None:
+            for number in range(first, first + 10):
+                writer(asked(number))
+
+        threads = [threading.Thread(target=ask_ten, args=(n,)) for n in range(0, 40, 10)]
         for thread in threads:
             thread.start()
         for thread in threads:

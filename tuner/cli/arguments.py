@@ -22,7 +22,7 @@ COMMANDS = {
 DEFAULT_DB = "tuned/study.db"
 
 _DESCRIPTION = """\
-Search for the best deployable version of a language model under your constraints:
+Find the best deployable version of a language model under your constraints:
 fine-tuning, quantisation, ONNX conversion and session options, tried, measured,
 and answered with the evidence.
 
@@ -102,9 +102,7 @@ def _add_space(parser: argparse.ArgumentParser, *, positional: bool) -> None:
     _add_repeated(group, "--set", "KEY=VALUE", "set a key of the space: pipeline.lora.r=16")
 
 
-def _add_repeated(
-    group: argparse._ArgumentGroup, name: str, metavar: str, text: str
-) -> None:
+def _add_repeated(group: argparse._ArgumentGroup, name: str, metavar: str, text: str) -> None:
     group.add_argument(name, action="append", default=[], metavar=metavar, help=text)
 
 

@@ -24,7 +24,7 @@ def cache_command(arguments: argparse.Namespace) -> int:
 
 
 def _ls(arguments: argparse.Namespace, store: Store) -> int:
-    entries = sorted(store.entries(), key=lambda e: -e.last_used)
+    entries = sorted(store.entries(), key=lambda e: -e.used)
     total = format_quantity(store.size(), "B")
     print(f"{store.root}: {plural(len(entries), 'entry').replace('entrys', 'entries')}, {total}")
     shown = entries if arguments.limit == 0 else entries[: arguments.limit]
@@ -38,7 +38,7 @@ def _ls(arguments: argparse.Namespace, store: Store) -> int:
 def _line(entry: Entry) -> str:
     size = format_quantity(float(entry.meta.get("bytes", 0)), "B")
     took = duration(float(entry.meta.get("seconds", 0.0)))
-    ago = duration(max(0.0, time.time() - entry.last_used))
+    ago = duration(max(0.0, time.time() - entry.used))
     name = str(entry.meta.get("pass", "?"))
     return f"{entry.key[:12]}  {name:<18}{size:>9}  took {took:<11} used {ago} ago"
 
@@ -50,28 +50,28 @@ def _gc(arguments: argparse.Namespace, store: Store) -> int:
     age = None if arguments.max_age is None else parse_duration(arguments.max_age)
     size = None if arguments.max_size is None else parse_size(arguments.max_size)
     report = store.gc(max_age=age, max_bytes=0 if arguments.all else size, keep=())
-    freed = format_quantity(report.bytes, "B")
-    print(f"removed {report.removed}, freed {freed}; {report.kept} kept")
+    freed, left = (format_quantity(float(b), "B") for b in (report.freed, report.bytes))
+    print(f"removed {len(report.removed)}, freed {freed}; kept {report.kept}, {left}")
     return 0
 
 
 def _why(arguments: argparse.Namespace, store: Store) -> int:
-    from tuner.pipeline.store_explain import explain
-
     found = store.find(arguments.stage)
     if len(found) != 1:
         many = "no stage's key begins" if not found else f"{len(found)} stages' keys begin"
-        print(f"tune cache why: {many} with {arguments.stage!r}; see tune cache ls", file=sys.stderr)
+        print(
+            f"tune cache why: {many} with {arguments.stage!r}; see tune cache ls", file=sys.stderr
+        )
         return 2
     [entry] = found
     print(f"{entry.key}\n  {_line(entry)[14:].strip()}\nits key covers:")
     description = entry.meta.get("description", {})
     print("  " + json.dumps(description, indent=2, sort_keys=True).replace("\n", "\n  "))
-    nearest = explain(description, [e for e in store.entries() if e.key != entry.key])
-    for other in nearest[:3]:
-        print(f"differs from {other.key[:12]} in:")
-        for difference in other.differences:
-            print(f"  {difference}")
+    for relative in store.explain(description, limit=4):
+        if relative.key != entry.key:
+            print(f"differs from {relative.key[:12]} in:")
+            for d in relative.differences:
+                print(f"  {d.path}: {json.dumps(d.this)} here, {json.dumps(d.that)} there")
     return 0
 
 

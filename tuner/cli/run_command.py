@@ -10,16 +10,15 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from search_spaces import Reading
 from tuner.cli import spaces
 
 
 def run_command(arguments: argparse.Namespace) -> int:
     """Run; the exit code. Messages go to standard error, the answer to standard output."""
-    reading = spaces.read(arguments)
+    named = spaces.read(arguments)
     from evaluators.base import MeasurementError
     from search_spaces.data import DataError
-    from tuner.models.resolver import ModelError
+    from tuner.models.errors import ModelError
     from tuner.pipeline.store import StoreError
     from tuner.report.output import OutputError
     from tuner.run import RunError
@@ -28,7 +27,7 @@ def run_command(arguments: argparse.Namespace) -> int:
 
     _quiet_libraries()
     try:
-        return _run(arguments, reading)
+        return _run(arguments, named)
     except (DataError, ModelError, DatabaseError) as error:
         print(f"tune: {error}", file=sys.stderr)
         return 2
@@ -43,7 +42,7 @@ def run_command(arguments: argparse.Namespace) -> int:
         return 130
 
 
-def _run(arguments: argparse.Namespace, reading: Reading) -> int:
+def _run(arguments: argparse.Namespace, named: spaces.Named) -> int:
     from tuner.report.answer import console, print_answer
     from tuner.report.output import summary
     from tuner.report.progress import JsonLines, Progress
@@ -54,8 +53,8 @@ def _run(arguments: argparse.Namespace, reading: Reading) -> int:
     progress = Progress(out)
     shown: Any = json_lines or progress
     request = Request(
-        space=reading.space,
-        space_text=reading.text,
+        space=named.space,
+        space_text=named.text,
         study=arguments.study,
         db=arguments.db,
         store=None if arguments.store is None else Path(arguments.store),

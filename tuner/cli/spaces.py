@@ -4,31 +4,43 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import dataclass
 
-from search_spaces import Overrides, Reading, find_space, read_space
+from search_spaces import Overrides, find_space, parse_space
+from search_spaces.catalog import read_text
+from search_spaces.space import Space
 from tuner.registry import vocabulary
 
 
-def read(arguments: argparse.Namespace) -> Reading:
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A checked space, and the text of its file."""
+
+    space: Space
+    text: str
+
+
+def read(arguments: argparse.Namespace) -> Named:
     """The space that the command line names, with its overrides; SpaceError when it is wrong."""
     source = arguments.space or getattr(arguments, "space_file", None)
     if source is None:
         from search_spaces.problems import Problem, SpaceError
 
         raise SpaceError([Problem("no space given: a space file, or a shipped one such as phi3")])
-    reading = read_space(find_space(source), vocabulary(), overrides(arguments))
+    path = find_space(source)
+    text = read_text(path)
+    reading = parse_space(text, path, vocabulary(), overrides(arguments))
     for notice in reading.notices:
         print(f"note: {notice}", file=sys.stderr)
-    return reading
+    return Named(reading.space, text)
 
 
 def overrides(arguments: argparse.Namespace) -> Overrides:
     """What the command line changes in the space."""
-    bounds = [("max", text) for text in arguments.max] + [("min", text) for text in arguments.min]
     return Overrides(
         model=arguments.model,
         constraints=tuple(arguments.constraint),
-        bounds=tuple(bounds),
+        bounds=(*(("max", b) for b in arguments.max), *(("min", b) for b in arguments.min)),
         objectives=tuple(arguments.objective),
         settings=tuple(arguments.set),
         strategy=arguments.strategy,

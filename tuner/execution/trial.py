@@ -107,9 +107,15 @@ class TrialRunner:
     emit: Callable[[Event], None]
     deadline: float | None = None
     _source_artifact: Artifact | None = field(default=None, init=False)
+    _reuse_is_news: bool = field(default=True, init=False)
 
-    def build(self, number: int, candidate: Candidate) -> Run:
-        """Run the candidate's stages. TrialFailed or OutOfTime when one gives no result."""
+    def build(self, number: int, candidate: Candidate, *, again: bool = False) -> Run:
+        """Run the candidate's stages. TrialFailed or OutOfTime when one gives no result.
+
+        `again`: the trial is over and its model is only wanted; that stages are found in the
+        store is then no news, and not emitted.
+        """
+        self._reuse_is_news = not again
         stages = plan(candidate, self.source, self.passes)
         self._refuse(stages)
         artifacts = [self._source(number)]
@@ -228,7 +234,8 @@ class TrialRunner:
             finished = StageFinished(
                 number, position, step, pass_name, key, True, 0.0, _bytes(entry), None, _log(entry)
             )
-            self.emit(finished)
+            if self._reuse_is_news:
+                self.emit(finished)
             return entry
         with self.store.lock(key):
             if self.store.get(key) is not None:  # another command made it meanwhile

@@ -1,0 +1,1 @@
+"""Where models come from: references become folders that transformers can load."""

@@ -8,7 +8,6 @@ are refused in words. Knows nothing of measurements.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
@@ -135,8 +134,6 @@ class GenaiBuilder(Pass):
         """Build into the output folder; nothing is asked of the model hub."""
         source, parameters = context.model.path, context.parameters
         refuse_model(read_config(source), parameters)
-        # The libraries read these when they are first imported; a stage has a process of its own.
-        os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
         import onnxruntime_genai.models  # noqa: F401 - puts the builder's modules on the path
         from onnxruntime_genai.models.builder import create_model, parse_extra_options
 
@@ -154,9 +151,9 @@ class GenaiBuilder(Pass):
 
 def builder_options(parameters: Mapping[str, Value]) -> dict[str, str]:
     """The options that the builder reads at this precision, under its own names."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"hf_token": "false"}  # a local folder needs nobody's token
     if parameters["precision"] in QUANTISED:
-        options = {
+        options |= {
             "block_size": parameters["block_size"],
             "accuracy_level": parameters["accuracy_level"],
             "algo_config": parameters["algorithm"],

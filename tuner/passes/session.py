@@ -7,14 +7,13 @@ hard links. Knows nothing of how the model was built.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from search_spaces.vocabulary import Aspect, ParameterSpec, PassSpec, Value
 from tuner.execution.machine import available_cores
+from tuner.models.links import link_or_copy
 from tuner.passes.base import Pass, PassError, StageContext
 
 CONFIG = "genai_config.json"
@@ -125,13 +124,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _link_files(source: Path, target: Path) -> None:
     """Give `target` all files of `source` but its configuration, as links where possible."""
-    for path in sorted(p for p in source.rglob("*") if p.is_file()):
+    for path in sorted(source.rglob("*")):
         relative = path.relative_to(source)
-        if relative == Path(CONFIG):
-            continue
-        copy = target / relative
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(path, copy)
-        except OSError:  # another file system, or one without hard links
-            shutil.copyfile(path, copy)
+        if path.is_file() and relative != Path(CONFIG):
+            link_or_copy(path, target / relative)

@@ -85,7 +85,7 @@ def _print_chosen(console: Console, study: Study, best: Trial) -> None:
     console.print(Text.assemble(("Chosen", "bold"), f": #{best.number}  {' '.join(texts)}"))
     console.print(f"  {_why(study, best)}")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in ("", "search (95 % interval)", "confirmed, held-out", "baseline"):
+    for title in ("", "search (95 % interval)", "confirmed on held-out", "baseline"):
         table.add_column(title)
     confirmed = _confirmed(study, best)
     for name in asked_metrics(study):

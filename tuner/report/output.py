@@ -42,7 +42,9 @@ def write_answer(folder: Path, study: Study, space: Space, artifact: Artifact) -
         _put(folder / "summary.json", json.dumps(summary(study), indent=2, ensure_ascii=False))
         _put(folder / "pareto.csv", pareto_csv(study))
     except OSError as error:
-        raise OutputError(f"the answer cannot be written into {folder}: {error.strerror}") from error
+        raise OutputError(
+            f"the answer cannot be written into {folder}: {error.strerror}"
+        ) from error
 
 
 def summary(study: Study) -> dict[str, Any]:

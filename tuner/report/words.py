@@ -83,13 +83,16 @@ def estimate_text(estimate: Json) -> str:
 
 
 def interval_text(estimate: Json) -> str:
-    """`5.87 ms (5.71 ms to 6.02 ms)`; without the interval where it is a point."""
+    """`5.87 ms (5.71-6.02)`; without the interval where it is a point."""
     unit = estimate["unit"]
     text = format_quantity(estimate["value"], unit)
     if estimate["low"] == estimate["high"]:
         return text
     low, high = (format_quantity(estimate[k], unit) for k in ("low", "high"))
-    return f"{text} ({low} to {high})"
+    suffix = text.partition(" ")[2]
+    if all(t.partition(" ")[2] == suffix for t in (low, high)):
+        low, high = (t.partition(" ")[0] for t in (low, high))
+    return f"{text} ({low}-{high})"
 
 
 def plural(count: int, noun: str) -> str:

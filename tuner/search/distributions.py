@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna.distributions import (
@@ -12,13 +12,20 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.study import StudyDirection
 
 from search_spaces.candidates import Candidate, Decision, build, plain
+from search_spaces.constraints import Objective
 from search_spaces.space import Choices, Space
 from search_spaces.vocabulary import Value
 
 
-def label(value: Value) -> None | bool | int | float | str:
+def directions(objectives: Sequence[Objective]) -> list[StudyDirection]:
+    """Optuna's directions of the objectives."""
+    return [StudyDirection.MINIMIZE if o.minimize else StudyDirection.MAXIMIZE for o in objectives]
+
+
+def label(value: Value) -> bool | int | float | str | None:
     """A value as a categorical choice: a list becomes its JSON text."""
     return json.dumps(plain(value)) if isinstance(value, tuple) else value
 

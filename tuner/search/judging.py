@@ -37,7 +37,8 @@ class Judge:
         for evaluator in self._space.evaluators:
             for metric in self._vocabulary.evaluators[evaluator].metrics:
                 wanted[metric.name] = [metric.statistics[0] if metric.statistics else None]
-        for ask in (*self._space.objectives, *self._space.constraints):
+        asks: list[Constraint | Objective] = [*self._space.objectives, *self._space.constraints]
+        for ask in asks:
             name, statistic = self._name(ask)
             if statistic not in wanted[name]:
                 wanted[name].append(statistic)

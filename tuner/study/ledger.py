@@ -16,6 +16,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import Trial, TrialState, create_trial
 
 from search_spaces.constraints import Objective
+from tuner.search.distributions import directions
 from tuner.study.database import DatabaseError, configure_sqlite
 
 
@@ -26,9 +27,11 @@ class Ledger:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._storage = RDBStorage(url)
         configure_sqlite(self._storage.engine)
-        directions = ["minimize" if o.minimize else "maximize" for o in objectives]
         self._study = optuna.create_study(
-            storage=self._storage, study_name=study, directions=directions, load_if_exists=True
+            storage=self._storage,
+            study_name=study,
+            directions=directions(objectives),
+            load_if_exists=True,
         )
         if not self._study.metric_names:
             self._name_metrics([o.text.split()[1] for o in objectives])

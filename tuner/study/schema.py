@@ -184,6 +184,11 @@ measurements = _of_a_trial(
     Column("detail_hash", Text, nullable=False),
 )
 
+Index(
+    "tune_measurements_cost",
+    *(measurements.c[name] for name in ("study_id", "evaluator", "split", "cached", "seconds")),
+)
+
 # Raw measurements by content: what is answered from the store is the same text for many trials.
 details = Table(
     "tune_details",

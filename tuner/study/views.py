@@ -1,6 +1,7 @@
 """The public views: what dashboards and people read with SQL. Documented in docs/database.md.
 
-One spelling for SQLite and PostgreSQL. Knows nothing of events or engines.
+One spelling for SQLite and PostgreSQL. Values that few queries read come from subqueries rather
+than joins, so that other queries do not pay for them. Knows nothing of events or engines.
 """
 
 from __future__ import annotations
@@ -52,9 +53,8 @@ SELECT s.name AS study, m.number, m.metric, NULLIF(m.statistic, '') AS statistic
 FROM tune_studies s JOIN tune_metrics m ON m.study_id = s.id""",
     "tuner_measurements": """
 SELECT s.name AS study, m.number, m.evaluator, m.split, m.key, m.cached, m.seconds,
-    m.measured_at, d.detail
-FROM tune_studies s JOIN tune_measurements m ON m.study_id = s.id
-LEFT JOIN tune_details d ON d.hash = m.detail_hash""",
+    m.measured_at, (SELECT d.detail FROM tune_details d WHERE d.hash = m.detail_hash) AS detail
+FROM tune_studies s JOIN tune_measurements m ON m.study_id = s.id""",
     "tuner_constraints": """
 SELECT s.name AS study, c.number, c.position, c.text, c.metric, c.statistic, c.limit_value,
     c.value, c.verdict, c.violation

@@ -91,7 +91,7 @@ def uniform(rng: random.Random) -> Draw:
 
 def _log_uniform(rng: random.Random, low: float, high: float, integer: bool) -> float | int:
     margin = 0.5 if integer else 0.0
-    value = (low - margin) * ((high + margin) / (low - margin)) ** rng.random()
+    value: float = (low - margin) * ((high + margin) / (low - margin)) ** rng.random()
     return min(max(round(value), round(low)), round(high)) if integer else min(value, high)
 
 

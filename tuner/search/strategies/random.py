@@ -16,6 +16,4 @@ class RandomStrategy(Strategy):
 
     def propose(self, number: int, seen: Collection[str]) -> Candidate | None:
         """The defaults, or a uniform draw that was not seen."""
-        return default_first(self.space, seen) or first_unseen(
-            self.space, self.seed, number, seen
-        )
+        return default_first(self.space, seen) or first_unseen(self.space, self.seed, number, seen)

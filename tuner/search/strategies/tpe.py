@@ -19,7 +19,7 @@ from optuna.trial import TrialState, create_trial
 from search_spaces.candidates import Candidate, Decision, build
 from search_spaces.space import Choices, Space
 from search_spaces.vocabulary import Value
-from tuner.search.distributions import candidate_distributions, external, label
+from tuner.search.distributions import candidate_distributions, directions, external, label
 from tuner.search.strategies.base import (
     Result,
     Strategy,
@@ -40,8 +40,7 @@ class TpeStrategy(Strategy):
     def __init__(self, space: Space, seed: int, trials: int | None) -> None:
         super().__init__(space, seed, trials)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        directions = ["minimize" if o.minimize else "maximize" for o in space.objectives]
-        self._study = optuna.create_study(directions=directions)
+        self._study = optuna.create_study(directions=directions(space.objectives))
         self._startup = 10 if trials is None else max(4, min(10, trials // 3))
 
     def propose(self, number: int, seen: Collection[str]) -> Candidate | None:

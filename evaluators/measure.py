@@ -1,0 +1,34 @@
+"""The function that measures in a worker process: plain data in, plain data out.
+
+Knows nothing of who asks, or of what becomes of the numbers.
+"""
+
+from __future__ import annotations
+
+from evaluators import all_evaluators
+from evaluators.base import Artifact, Json, MeasurementError
+from search_spaces.data import DataError, DataSpec
+
+MEASURE_JOB = "evaluators.measure:measure_job"
+"""`measure_job` as a job's entry."""
+
+
+def measure_job(payload: Json) -> Json:
+    """Measure a model once and return the `Measurement` as JSON.
+
+    `payload`: "evaluator" (its name), "model" (an `Artifact` as JSON), "options" (every one filled
+    in), "data" (a `DataSpec` as JSON, or null), "split". MeasurementError when the model or the
+    data cannot be used.
+    """
+    evaluator = all_evaluators()[payload["evaluator"]]
+    model = Artifact.from_json(payload["model"])
+    data = None if payload["data"] is None else DataSpec.from_json(payload["data"])
+    if model.format not in evaluator.spec.formats:
+        expected = ", ".join(sorted(evaluator.spec.formats))
+        name = evaluator.spec.name
+        raise MeasurementError(f"{name} measures {expected} models; this one is {model.format}")
+    try:
+        measurement = evaluator.measure(model, payload["options"], data, payload["split"])
+    except DataError as error:
+        raise MeasurementError(str(error)) from error
+    return measurement.to_json()

@@ -1,0 +1,1 @@
+"""Loading built models in the runtimes that they are built for."""

@@ -1,0 +1,148 @@
+"""ONNX Runtime GenAI folders: what their configuration says, and requests in their own runtime.
+
+Knows nothing of data, metrics or statistics.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evaluators.base import Json, MeasurementError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def read_config(folder: Path) -> Json:
+    """The "model" part of genai_config.json; MeasurementError where there is none."""
+    path = folder / "genai_config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MeasurementError(f"{path}: there is no such file; expected a GenAI folder") from None
+    except ValueError as error:
+        raise MeasurementError(f"{path}: not JSON ({error})") from None
+    model: Json = config.get("model", {})
+    if "filename" not in model.get("decoder", {}):
+        raise MeasurementError(f"{path}: there is no model.decoder.filename in it")
+    return model
+
+
+def session_options(config: Json) -> Json:
+    """The session options that the folder asks for, without the providers'."""
+    options = config["decoder"].get("session_options", {})
+    return {name: value for name, value in options.items() if name != "provider_options"}
+
+
+@contextmanager
+def refusals(doing: str) -> Iterator[None]:
+    """What the runtimes raise, as a MeasurementError that says what was being done."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    # onnxruntime's exceptions share no base class; GenAI's are plain RuntimeErrors.
+    errors = (
+        RuntimeError,
+        state.EPFail,
+        state.Fail,
+        state.InvalidArgument,
+        state.InvalidGraph,
+        state.InvalidProtobuf,
+        state.NoSuchFile,
+        state.NotImplemented,
+        state.RuntimeException,
+    )
+    try:
+        yield
+    except errors as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise MeasurementError(f"{doing}: {reason}") from error
+
+
+class Generation:
+    """A model in onnxruntime-genai, with the providers and session options of its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config = read_config(folder)
+        import onnxruntime_genai as og
+
+        with refusals("onnxruntime-genai cannot load the model"):
+            self._model = og.Model(str(folder))
+
+    def conditions(self) -> Json:
+        """The device really used, the providers asked for, and the session options.
+
+        A session without `intra_op_num_threads` has as many threads as the runtime chooses.
+        """
+        providers = self.config["decoder"].get("session_options", {}).get("provider_options", [])
+        return {
+            "device": self._model.device_type,
+            "providers": [name for entry in providers for name in entry],
+            "threads": session_options(self.config).get("intra_op_num_threads"),
+            "session_options": session_options(self.config),
+        }
+
+    def request(self, prompt: NDArray[np.int32], new_tokens: int) -> tuple[float, float]:
+        """One request: (seconds for all of it, seconds until its first token could be read).
+
+        `prompt`: (batch, tokens). Exactly `new_tokens` greedy tokens per sequence, each read as a
+        streaming client would. The clock runs from before the generator is made, since a
+        generator holds one request's cache and no server can make it beforehand.
+        """
+        started = time.perf_counter_ns()
+        generator = self._start(prompt, new_tokens)
+        self._next(generator)
+        first = time.perf_counter_ns()
+        for _ in range(new_tokens - 1):
+            self._next(generator)
+        ended = time.perf_counter_ns()
+        return (ended - started) / 1e9, (first - started) / 1e9
+
+    def check(self, prompt: NDArray[np.int32], new_tokens: int) -> None:
+        """A request, to see whether it can be measured: its length is right, its logits finite."""
+        limit = self.config.get("context_length")
+        length = prompt.shape[1] + new_tokens
+        if limit is not None and length > limit:
+            raise MeasurementError(
+                f"prompt_tokens + new_tokens is {length}, over the model's context of {limit}"
+            )
+        with refusals("onnxruntime-genai cannot run the model"):
+            generator = self._start(prompt, new_tokens)
+            check_finite(generator.get_output("logits"))
+            for _ in range(new_tokens):
+                self._next(generator)
+            check_finite(generator.get_output("logits"))
+        if generator.token_count() != length:
+            found = generator.token_count() - prompt.shape[1]
+            raise MeasurementError(f"the runtime made {found} tokens, expected {new_tokens}")
+
+    def _start(self, prompt: NDArray[np.int32], new_tokens: int) -> Any:
+        import onnxruntime_genai as og
+
+        batch, tokens = prompt.shape
+        length = tokens + new_tokens
+        parameters = og.GeneratorParams(self._model)
+        # min_length keeps an end-of-sequence token from being chosen early.
+        parameters.set_search_options(
+            batch_size=batch, max_length=length, min_length=length, do_sample=False, num_beams=1
+        )
+        generator = og.Generator(self._model, parameters)
+        generator.append_tokens(prompt)
+        return generator
+
+    def _next(self, generator: Any) -> None:
+        generator.generate_next_token()
+        generator.get_next_tokens()
+
+
+def check_finite(logits: NDArray[Any]) -> None:
+    """MeasurementError where a logit is not a number, or is infinite."""
+    import numpy as np
+
+    if not np.isfinite(logits).all():
+        raise MeasurementError("the model's logits are not finite")

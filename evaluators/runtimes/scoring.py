@@ -1,0 +1,160 @@
+"""A GenAI folder's graph in a plain onnxruntime session: logits of whole batches at once.
+
+The runtime of GenAI gives logits too, but for one prompt at a time and at every position.
+Knows nothing of labels or data.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evaluators import machine
+from evaluators.base import Json, MeasurementError
+from evaluators.runtimes.genai import check_finite, read_config, refusals
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Cache = dict[str, Any]
+"""Keys and values of past tokens: input name -> (batch, heads, tokens, head size)."""
+
+# From the logits back to the projection onto the vocabulary: what may lie between.
+_AFTER_HEAD = {"Cast", "Mul", "Div", "Tanh", "Add"}
+_HEADS = {"MatMul", "MatMulNBits"}
+_DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
+
+
+class Scoring:
+    """The model on the CPU, with every core that this process may use.
+
+    Its own session options do not matter here: they change the time, not the probabilities.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        import onnxruntime as ort
+
+        self._config = read_config(folder)
+        decoder = self._config["decoder"]
+        path = folder / decoder["filename"]
+        options = ort.SessionOptions()
+        self.threads = machine.cores()
+        options.intra_op_num_threads = self.threads
+        options.log_severity_level = 3  # errors only
+        model: str | bytes = str(path)
+        with refusals("onnxruntime cannot load the model"):
+            trimmed = last_position_only(path, decoder["outputs"]["logits"])
+            if trimmed is not None:
+                key = "session.model_external_initializers_file_folder_path"
+                options.add_session_config_entry(key, str(folder))
+                model = trimmed
+            providers = ["CPUExecutionProvider"]
+            self._session = ort.InferenceSession(model, options, providers=providers)
+        self._types = {i.name: i.type for i in self._session.get_inputs()}
+        self._presents = self._present_names(decoder)
+
+    @property
+    def context_length(self) -> int | None:
+        """The most tokens that the model can take; None where its folder does not say."""
+        found = self._config.get("context_length")
+        return None if found is None else int(found)
+
+    def conditions(self) -> Json:
+        """The provider really used, and the threads."""
+        return {"provider": self._session.get_providers()[0], "threads": self.threads}
+
+    def step(
+        self, ids: NDArray[np.int64], past: Cache | None, keep: bool
+    ) -> tuple[NDArray[np.float32], Cache]:
+        """Feed tokens (batch, tokens) after `past`; logits (batch, vocabulary) at the last of them.
+
+        Also the cache after them, if asked to `keep` it. With a past, feed one token at a time:
+        the attention kernel takes no batch of several. MeasurementError when the model cannot run
+        or its logits are not finite.
+        """
+        import numpy as np
+
+        decoder = self._config["decoder"]
+        past = self._empty(len(ids)) if past is None else past
+        before = next(iter(past.values())).shape[2] if past else 0
+        length = before + ids.shape[1]
+        inputs = decoder["inputs"]
+        feed = {inputs["input_ids"]: ids, **past}
+        if inputs.get("attention_mask") in self._types:
+            feed[inputs["attention_mask"]] = np.ones((len(ids), length), np.int64)
+        if inputs.get("position_ids") in self._types:
+            positions = np.arange(before, length, dtype=np.int64)
+            feed[inputs["position_ids"]] = np.tile(positions, (len(ids), 1))
+        names = [decoder["outputs"]["logits"], *(self._presents if keep else ())]
+        with refusals("onnxruntime cannot run the model"):
+            logits, *presents = self._session.run(names, feed)
+        last = logits[:, -1].astype(np.float32, copy=False)
+        check_finite(last)
+        return last, dict(zip(past, presents, strict=True)) if keep else {}
+
+    def _empty(self, batch: int) -> Cache:
+        import numpy as np
+
+        decoder = self._config["decoder"]
+        shape = (batch, decoder["num_key_value_heads"], 0, decoder["head_size"])
+        empty = {}
+        for name in self._presents.values():
+            dtype = _DTYPES.get(self._types[name])
+            if dtype is None:
+                raise MeasurementError(f"{name} is {self._types[name]}, which cannot be fed here")
+            empty[name] = np.zeros(shape, dtype)
+        return empty
+
+    def _present_names(self, decoder: Json) -> dict[str, str]:
+        """Output that holds a layer's keys or values -> the input that takes them."""
+        pairs = {
+            decoder["outputs"][f"present_{kind}_names"] % layer: decoder["inputs"][
+                f"past_{kind}_names"
+            ]
+            % layer
+            for kind in ("key", "value")
+            for layer in range(decoder["num_hidden_layers"])
+        }
+        missing = sorted(set(pairs.values()) - self._types.keys())
+        if missing:
+            raise MeasurementError(f"the graph has no input {missing[0]!r}, which its folder names")
+        return pairs
+
+
+def last_position_only(path: Path, logits: str) -> bytes | None:
+    """The graph with the vocabulary's projection done at the last position alone, or None.
+
+    The projection is a fifth of a small model's work, of which scoring needs one position. Rows
+    of a product do not depend on each other: the result is the same to the bit. The weights stay
+    in their files. None where the graph is not as expected: the whole of it does as well.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    if not path.is_file():
+        raise MeasurementError(f"{path}: there is no such file, which its folder names")
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except DecodeError as error:
+        raise MeasurementError(f"{path}: not an ONNX model ({error})") from None
+    nodes = model.graph.node
+    makers = {output: i for i, node in enumerate(nodes) for output in node.output}
+    name = logits
+    while name in makers and nodes[makers[name]].op_type in _AFTER_HEAD:
+        name = nodes[makers[name]].input[0]
+    at = makers.get(name)
+    if at is None or nodes[at].op_type not in _HEADS or not _external(model):
+        return None
+    index = onnx.helper.make_tensor("last_position", onnx.TensorProto.INT64, [1], [-1])
+    model.graph.initializer.append(index)
+    hidden, nodes[at].input[0] = nodes[at].input[0], "last_hidden"
+    gather = onnx.helper.make_node("Gather", [hidden, index.name], ["last_hidden"], axis=1)
+    nodes.insert(at, gather)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def _external(model: Any) -> bool:
+    """Whether the weights are in files of their own, so that the graph itself is small."""
+    return any(tensor.external_data for tensor in model.graph.initializer)

@@ -1,0 +1,146 @@
+"""Verdicts: whether what was measured fits a constraint, does not, or cannot be told yet.
+
+Knows nothing of how it was measured.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from evaluators.base import Estimate, Json
+from evaluators.statistics import NORMAL, Interval
+from search_spaces.constraints import Constraint, Operator
+
+_BARELY = 1e-6
+"""The violation of a constraint that the value satisfies, but the interval does not."""
+
+
+class Verdict(StrEnum):
+    """What can be said at 95 % confidence."""
+
+    FEASIBLE = "feasible"
+    INFEASIBLE = "infeasible"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A constraint's verdict. `limit` and `value` in the metric's canonical unit.
+
+    `violation`: by how many tolerances the value misses the limit; <= 0 when feasible, else > 0.
+    """
+
+    constraint: Constraint
+    limit: float
+    value: float
+    verdict: Verdict
+    violation: float
+
+
+def judge(
+    constraint: Constraint,
+    estimate: Estimate,
+    baseline: Estimate | None,
+    *,
+    items: Sequence[Json] = (),
+    baseline_items: Sequence[Json] = (),
+) -> Judgement:
+    """Compare an estimate's 95 % interval with a constraint's limit.
+
+    An upper bound is feasible when the whole interval is within it, infeasible when the whole
+    interval is beyond it, else undecided; a lower bound is the mirror image. A limit relative to
+    the baseline is judged on the difference: with the items of both (the same ones, in the same
+    order), item by item (see `paired_difference`), else from both intervals (see `difference`).
+    ValueError when the limit is relative and there is no baseline.
+    """
+    limit = constraint.limit.value(None if baseline is None else baseline.value)
+    distance = _distance(constraint, estimate, baseline, items, baseline_items)
+    verdict = _verdict(constraint.operator, distance)
+    violation = _violation(constraint, distance.value, limit)
+    if verdict is not Verdict.FEASIBLE:
+        violation = max(violation, _BARELY)
+    return Judgement(constraint, limit, estimate.value, verdict, violation)
+
+
+def overall(judgements: Sequence[Judgement]) -> Verdict:
+    """The worst verdict: infeasible before undecided before feasible; feasible where none is."""
+    found = {judgement.verdict for judgement in judgements}
+    order = (Verdict.INFEASIBLE, Verdict.UNDECIDED)
+    return next((verdict for verdict in order if verdict in found), Verdict.FEASIBLE)
+
+
+def difference(estimate: Estimate, baseline: Estimate, factor: float) -> Interval:
+    """The estimate less factor x baseline, from two independent intervals.
+
+    Each end adds in quadrature the distances of the two ends that lead there, which keeps
+    intervals that are not symmetric (the method of variance estimates recovery; Zou and Donner,
+    Statistics in Medicine 27, 2008).
+    """
+    value = estimate.value - factor * baseline.value
+    over, under = baseline.high - baseline.value, baseline.value - baseline.low
+    low = value - math.hypot(estimate.value - estimate.low, factor * over)
+    high = value + math.hypot(estimate.high - estimate.value, factor * under)
+    return Interval(value, low, high)
+
+
+def paired_difference(
+    items: Sequence[Json], baseline_items: Sequence[Json], factor: float
+) -> Interval:
+    """Accuracy - factor x the baseline's accuracy, from what both did on the same items.
+
+    The normal interval of the mean of the items' differences, with half an item added for each of
+    the four outcomes (both right, either, neither). With factor 1 that is the adjusted Wald
+    interval for matched proportions (Agresti and Min, Statistics in Medicine 24, 2005), which
+    holds its level with few items and is not empty where both agree on all.
+    """
+    right = [item["label"] == item["predicted"] for item in items]
+    before = [item["label"] == item["predicted"] for item in baseline_items]
+    pairs = list(zip(right, before, strict=True))
+    cells = [(a, b) for a in (True, False) for b in (True, False)]
+    weights = {cell: pairs.count(cell) + 0.5 for cell in cells}
+    total = sum(weights.values())
+    mean = sum(w * (a - factor * b) for (a, b), w in weights.items()) / total
+    squares = sum(w * (a - factor * b - mean) ** 2 for (a, b), w in weights.items())
+    half = NORMAL * math.sqrt(squares) / total
+    value = (sum(right) - factor * sum(before)) / len(pairs)
+    return Interval(value, min(value, mean - half), max(value, mean + half))
+
+
+def _distance(
+    constraint: Constraint,
+    estimate: Estimate,
+    baseline: Estimate | None,
+    items: Sequence[Json],
+    baseline_items: Sequence[Json],
+) -> Interval:
+    """How far the value is above the limit; below zero it is below."""
+    limit = constraint.limit
+    if not limit.relative or baseline is None:
+        return _moved(Interval(estimate.value, estimate.low, estimate.high), limit.offset)
+    if items and len(items) == len(baseline_items):
+        return _moved(paired_difference(items, baseline_items, limit.factor), limit.offset)
+    return _moved(difference(estimate, baseline, limit.factor), limit.offset)
+
+
+def _moved(interval: Interval, offset: float) -> Interval:
+    return Interval(interval.value - offset, interval.low - offset, interval.high - offset)
+
+
+def _verdict(operator: Operator, distance: Interval) -> Verdict:
+    inside, outside = distance.high, distance.low
+    if not operator.is_upper:
+        inside, outside = -distance.low, -distance.high
+    strict = operator in (Operator.LT, Operator.GT)
+    if inside < 0 or (inside == 0 and not strict):
+        return Verdict.FEASIBLE
+    if outside > 0 or (outside == 0 and strict):
+        return Verdict.INFEASIBLE
+    return Verdict.UNDECIDED
+
+
+def _violation(constraint: Constraint, distance: float, limit: float) -> float:
+    tolerance = constraint.tolerance or 0.1 * abs(limit) or 1.0
+    return (distance if constraint.operator.is_upper else -distance) / tolerance

@@ -1,0 +1,188 @@
+"""Whether the passes of a pipeline fit one another, in every combination that can come up.
+
+Follows the model's format through optional steps, alternatives and conditions, before anything
+runs. Knows nothing of files and lines: a misfit names its step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from search_spaces.candidates import SOURCE_FORMAT, holds, is_continuous, option, option_count
+from search_spaces.conditions import Condition
+from search_spaces.problems import listed
+from search_spaces.space import Choices, Domain, Fixed, OneOf, Range, Step
+from search_spaces.vocabulary import EvaluatorSpec, PassSpec, Value
+
+_MAX_STATES = 500
+_MAX_VALUES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """A step that cannot take what comes in, or an evaluator that cannot measure what goes out."""
+
+    name: str
+    message: str
+    is_step: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What a combination of decisions has led to. `skipped`: what was left out since `giver`."""
+
+    model_format: str
+    giver: str
+    skipped: tuple[str, ...]
+    scope: tuple[tuple[str, Value], ...]
+
+    def knowing(self, name: str, value: Value) -> _State:
+        known = tuple(item for item in self.scope if item[0] != name)
+        return replace(self, scope=tuple(sorted((*known, (name, value)), key=lambda i: i[0])))
+
+
+def misfits(
+    items: Iterable[Step | OneOf],
+    evaluators: Iterable[EvaluatorSpec],
+    passes: Mapping[str, PassSpec],
+) -> list[Misfit]:
+    """What does not fit, each step or evaluator with each format once.
+
+    Every misfit can come up. Where conditions ask about more combinations than can be looked at
+    in a moment, some may be missed; those candidates are refused when they come up.
+    """
+    walk = _Walk(tuple(items), passes)
+    states = walk.run()
+    found = dict.fromkeys(walk.found)
+    for evaluator in evaluators:
+        for state in states:
+            if state.model_format not in evaluator.formats:
+                found.setdefault(_unmeasurable(evaluator, state, passes))
+    return list(found)
+
+
+def _unmeasurable(
+    evaluator: EvaluatorSpec, state: _State, passes: Mapping[str, PassSpec]
+) -> Misfit:
+    takes = listed(sorted(evaluator.formats))
+    cure = _cure(state, evaluator.formats, passes, "at the end")
+    given = f"{state.model_format}, which {state.giver} gives"
+    return Misfit(evaluator.name, f"measures {takes}, not {given}{cure}", is_step=False)
+
+
+class _Walk:
+    def __init__(self, items: tuple[Step | OneOf, ...], passes: Mapping[str, PassSpec]) -> None:
+        self._items = items
+        self._passes = passes
+        self._asked = frozenset(_names_asked(items))
+        self.found: list[Misfit] = []
+
+    def run(self) -> list[_State]:
+        states = [_State(SOURCE_FORMAT, "the model", (), ())]
+        for item in self._items:
+            states = self._item(item, states)
+        return states
+
+    def _item(self, item: Step | OneOf, states: list[_State]) -> list[_State]:
+        if isinstance(item, Step):
+            return self._step(item, states)
+        for step in (s for alternative in item.alternatives for s in alternative):
+            states = [self._noted(state, step.id, False) for state in states]
+        result: list[_State] = []
+        for label, alternative in zip(item.labels, item.alternatives, strict=True):
+            branch = [self._noted(state, item.id, label) for state in states]
+            for step in alternative:
+                branch = self._step(step, branch)
+            result += branch
+        return _distinct(result)
+
+    def _step(self, step: Step, states: list[_State]) -> list[_State]:
+        result: list[_State] = []
+        for state in states:
+            unused = self._noted(state, step.id, False)
+            if state.model_format in step.spec.passes_through:
+                result.append(unused)
+                continue
+            left_out = replace(unused, skipped=(*state.skipped, step.id))
+            applies = holds(step.when, dict(state.scope), "")
+            if step.optional or not applies:
+                result.append(left_out)
+            if applies:
+                result += self._used(step, self._noted(state, step.id, True))
+        return _distinct(result)
+
+    def _used(self, step: Step, state: _State) -> list[_State]:
+        spec = step.spec
+        if state.model_format not in spec.accepts:
+            takes = listed(sorted(spec.accepts))
+            given = f"{state.model_format}, which {state.giver} gives"
+            cure = _cure(state, spec.accepts, self._passes, f"before {step.id}")
+            self.found.append(Misfit(step.id, f"takes {takes}, not {given}{cure}", is_step=True))
+            return []
+        states = [state]
+        for name, domain in step.parameters.items():
+            states = _distinct([s for old in states for s in self._values(step, name, domain, old)])
+        if spec.gives is None:
+            return states
+        gives = spec.gives
+        return [replace(s, model_format=gives, giver=step.id, skipped=()) for s in states]
+
+    def _values(self, step: Step, name: str, domain: Domain, state: _State) -> Iterator[_State]:
+        full = f"{step.id}.{name}"
+        if full not in self._asked or not holds(domain.when, dict(state.scope), step.id):
+            yield state
+            return
+        for value in _some_values(domain):
+            yield state.knowing(full, value)
+
+    def _noted(self, state: _State, name: str, value: Value) -> _State:
+        return state.knowing(name, value) if name in self._asked else state
+
+
+def _distinct(states: list[_State]) -> list[_State]:
+    """One state for each format, giver and scope; at most so many that it takes no time."""
+    found: dict[tuple[object, ...], _State] = {}
+    for state in states:
+        found.setdefault((state.model_format, state.giver, state.scope), state)
+    return list(found.values())[:_MAX_STATES]
+
+
+def _some_values(domain: Domain) -> list[Value]:
+    """The values of a domain; of very many, or of a continuous range, the two ends."""
+    if isinstance(domain, Fixed):
+        return [domain.value]
+    if isinstance(domain, Range) and (is_continuous(domain) or option_count(domain) > _MAX_VALUES):
+        return [domain.low, domain.high]
+    if isinstance(domain, Choices):
+        return list(domain.values)[:_MAX_VALUES]
+    return [option(domain, i) for i in range(option_count(domain))]
+
+
+def _cure(state: _State, wanted: frozenset[str], passes: Mapping[str, PassSpec], where: str) -> str:
+    """Which pass would make the model fit, and whether it is there but can be left out."""
+    fitting = [
+        spec.name
+        for spec in passes.values()
+        if state.model_format in spec.accepts and spec.gives in wanted
+    ]
+    for step in state.skipped:
+        if any(step == name or step.startswith(f"{name}_") for name in fitting):
+            return f"; {step} would give what fits, so it must not be left out"
+    return f"; {listed(fitting)} {where} would give what fits" if fitting else ""
+
+
+def _names_asked(items: Iterable[Step | OneOf]) -> Iterator[str]:
+    """The full names of all that some condition asks about."""
+    for item in items:
+        steps = (item,) if isinstance(item, Step) else [s for a in item.alternatives for s in a]
+        for step in steps:
+            yield from _full_names(step.when, step)
+            for domain in step.parameters.values():
+                yield from _full_names(domain.when, step)
+
+
+def _full_names(condition: Condition | None, step: Step) -> Iterator[str]:
+    for name in () if condition is None else condition.names:
+        yield name
+        yield f"{step.id}.{name}"

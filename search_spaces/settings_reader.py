@@ -1,0 +1,103 @@
+"""The `search:` and `limits:` of a space file, and its name, task and model."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from search_spaces.node_values import (
+    is_nothing,
+    mapping,
+    one_word,
+    parsed,
+    whole,
+)
+from search_spaces.problems import Problems
+from search_spaces.references import Reference, parse_reference
+from search_spaces.space import Limits, SearchSettings
+from search_spaces.units import parse_duration, parse_size
+from search_spaces.yaml_nodes import Entry, Node
+
+STRATEGIES = ("tpe", "grid", "random")
+TASKS = ("text-classification", "text-generation")
+_SEARCH_KEYS = ("strategy", "trials", "max_time", "seed")
+_LIMIT_KEYS = ("time", "memory")
+_MAX_SEED = 2**32 - 1  # what NumPy takes
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
+_DURATION = "a duration such as 90s, 8m or 1h30m"
+
+
+def read_search(node: Node, problems: Problems) -> SearchSettings:
+    """The `search:` block; what is missing or wrong has its default."""
+    default = SearchSettings()
+    entries = mapping(node, "search", _SEARCH_KEYS, problems) or {}
+    strategy, trials, max_time, seed = (entries.get(key) for key in _SEARCH_KEYS)
+    return SearchSettings(
+        _strategy(strategy.node, problems) if strategy else default.strategy,
+        _trials(trials.node, problems) if trials else default.trials,
+        _seconds(max_time, "search.max_time", problems),
+        _seed(seed.node, problems) if seed else default.seed,
+    )
+
+
+def read_limits(node: Node, problems: Problems) -> Limits:
+    """The `limits:` block; what is missing or wrong has its default."""
+    entries = mapping(node, "limits", _LIMIT_KEYS, problems) or {}
+    seconds = _seconds(entries.get("time"), "limits.time", problems)
+    memory = entries.get("memory")
+    size = None
+    if memory is not None and not is_nothing(memory.node):
+        expected = "a size such as 4GB or 512MiB"
+        size = parsed(memory.node, "limits.memory", expected, parse_size, problems)
+    return Limits(Limits().time if seconds is None else seconds, size)
+
+
+def read_model(node: Node, base: Path, problems: Problems) -> Reference | None:
+    """The model; a relative folder is looked for in `base`, then in the current directory."""
+    expected = "a local folder, a hub id (org/name) or pypi:PACKAGE==VERSION/path/in/package"
+    return parsed(node, "model", expected, lambda t: parse_reference(t, base), problems)
+
+
+def read_task(node: Node, problems: Problems) -> str | None:
+    """What the model is for."""
+    return one_word(node, "task", TASKS, problems)
+
+
+def read_name(node: Node, problems: Problems) -> str | None:
+    """The space's name, which names its study and the folder of its answer."""
+    expected = "a name of letters, digits, spaces and ._- that begins with a letter or digit"
+    return parsed(node, "name", expected, _checked_name, problems)
+
+
+def _checked_name(text: str) -> str:
+    if _NAME.fullmatch(text) is None:
+        raise ValueError(
+            f"found {text!r}, expected letters, digits, spaces and ._-, a letter or digit first"
+        )
+    return text
+
+
+def name_of_file(path: Path) -> str:
+    """A name out of a file's, in which all that a name cannot have becomes `_`."""
+    return re.sub(r"[^A-Za-z0-9 ._-]", "_", path.stem).lstrip(" ._-")[:100] or "space"
+
+
+def _strategy(node: Node, problems: Problems) -> str:
+    return one_word(node, "search.strategy", STRATEGIES, problems) or SearchSettings().strategy
+
+
+def _trials(node: Node, problems: Problems) -> int | None:
+    if is_nothing(node):
+        return None
+    return whole(node, "search.trials", 1, None, problems)
+
+
+def _seed(node: Node, problems: Problems) -> int:
+    seed = whole(node, "search.seed", 0, _MAX_SEED, problems)
+    return SearchSettings().seed if seed is None else seed
+
+
+def _seconds(entry: Entry | None, what: str, problems: Problems) -> float | None:
+    if entry is None or is_nothing(entry.node):
+        return None
+    return parsed(entry.node, what, _DURATION, parse_duration, problems)

@@ -1,0 +1,123 @@
+"""Every evaluator through the same questions, and the function that runs in a worker."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evaluators import Artifact, Measurement, MeasurementError, all_evaluators, evaluator_specs
+from evaluators.base import Json
+from evaluators.measure import MEASURE_JOB, measure_job
+from search_spaces.data import DataSpec
+from search_spaces.vocabulary import Aspect
+
+QUICK: dict[str, dict[str, Any]] = {
+    "latency": {"prompt_tokens": 8, "new_tokens": 3, "blocks": 2, "requests": 2, "warmup": 1},
+    "accuracy": {"max_items": 6},
+    "size": {},
+}
+
+
+def options_of(name: str) -> dict[str, Any]:
+    defaults = {p.name: p.default for p in evaluator_specs()[name].parameters}
+    return defaults | QUICK[name]
+
+
+@pytest.fixture
+def payload(tiny_genai: Path, tone_file: Path) -> Json:
+    data = DataSpec((("all", tone_file),), "{phrase}\nTone: {tone}", "tone")
+    return {
+        "model": Artifact("genai", tiny_genai).to_json(),
+        "data": data.to_json(),
+        "split": "dev",
+    }
+
+
+def test_the_built_in_evaluators_are_there() -> None:
+    assert evaluator_specs().keys() >= QUICK.keys()
+
+
+@pytest.mark.parametrize("name", sorted(QUICK))
+def test_declarations_are_whole(name: str) -> None:
+    spec = evaluator_specs()[name]
+    assert spec.name == name
+    assert spec.metrics
+    for metric in spec.metrics:
+        assert metric.unit in {"s", "B", "fraction", "tokens/s", ""}
+        assert metric.depends_on
+        assert metric.help
+    assert len({p.name for p in spec.parameters}) == len(spec.parameters)
+    assert all(p.help for p in spec.parameters)
+
+
+def test_only_accuracy_depends_on_the_weights() -> None:
+    specs = evaluator_specs().values()
+    metrics = [metric for spec in specs for metric in spec.metrics if spec.name in QUICK]
+    assert [m.name for m in metrics if Aspect.WEIGHTS in m.depends_on] == ["accuracy"]
+
+
+@pytest.mark.parametrize("name", sorted(QUICK))
+def test_a_measurement_crosses_processes_and_gives_every_metric(name: str, payload: Json) -> None:
+    options = options_of(name)
+    answer = measure_job(payload | {"evaluator": name, "options": options})
+    measurement = Measurement.from_json(json.loads(json.dumps(answer)))
+    evaluator = all_evaluators()[name]
+    assert evaluator.processes(options) >= 1
+    for metric in evaluator.spec.metrics:
+        found = evaluator.summarise([measurement], options, metric.name, None)
+        assert found.metric == metric.name
+        assert found.unit == metric.unit
+        assert found.low <= found.value <= found.high
+        assert found.samples > 0
+        default = metric.statistics[0] if metric.statistics else None
+        assert found.statistic == default
+
+
+@pytest.mark.parametrize("name", sorted(QUICK))
+def test_a_folder_that_is_no_model_is_refused(name: str, payload: Json, tmp_path: Path) -> None:
+    model = Artifact("genai", tmp_path).to_json()
+    with pytest.raises(MeasurementError, match=str(tmp_path)):
+        measure_job(payload | {"evaluator": name, "options": options_of(name), "model": model})
+
+
+def test_a_format_that_cannot_be_measured_is_refused(payload: Json, tmp_path: Path) -> None:
+    model = Artifact("adapter", tmp_path).to_json()
+    with pytest.raises(MeasurementError, match="latency measures genai models; this one is adapt"):
+        measure_job(payload | {"evaluator": "latency", "options": {}, "model": model})
+
+
+def test_data_that_cannot_be_read_is_a_refusal(payload: Json, tmp_path: Path) -> None:
+    data = payload["data"] | {"files": [["all", str(tmp_path / "none.csv")]]}
+    job = payload | {"evaluator": "accuracy", "options": options_of("accuracy"), "data": data}
+    with pytest.raises(MeasurementError, match="there is no such file"):
+        measure_job(job)
+
+
+def test_the_job_is_named_by_its_place() -> None:
+    module, _, function = MEASURE_JOB.partition(":")
+    assert (module, function) == (measure_job.__module__, measure_job.__name__)
+
+
+def test_the_size_is_that_of_every_file(payload: Json, tiny_genai: Path) -> None:
+    answer = measure_job(payload | {"evaluator": "size", "options": {}})
+    expected = sum(path.stat().st_size for path in tiny_genai.iterdir())
+    found = all_evaluators()["size"].summarise([Measurement.from_json(answer)], {}, "size", None)
+    assert (found.low, found.value, found.high) == (expected, expected, expected)
+
+
+def test_the_declarations_load_no_heavy_library() -> None:
+    script = (
+        "import sys, evaluators, evaluators.measure, evaluators.verdicts;"
+        "evaluators.evaluator_specs();"
+        "heavy = {'torch', 'transformers', 'onnxruntime', 'onnx', 'numpy', 'pandas', 'optuna'};"
+        "sys.exit(str(sorted(heavy & sys.modules.keys())) if heavy & sys.modules.keys() else 0)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr

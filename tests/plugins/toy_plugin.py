@@ -1,0 +1,145 @@
+"""A plug-in as an outsider would write it: passes that cost nothing, with every way to fail."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from evaluators.base import Artifact, Estimate, Evaluator, Measurement
+from search_spaces.data import DataSpec
+from search_spaces.vocabulary import (
+    Aspect,
+    EvaluatorSpec,
+    MetricSpec,
+    ParameterSpec,
+    PassSpec,
+    Value,
+)
+from tuner.passes.base import Pass, PassError, StageContext
+
+_INTS = tuple(
+    ParameterSpec(name, int, 2, f"a number, {name}", low=0, high=100) for name in ("a", "b")
+)
+_FAULTS = ("none", "error", "refuse", "segfault", "memory", "hang", "exit")
+
+
+class Toy(Pass):
+    """Writes its parameters into a file; slow or faulty on request."""
+
+    spec: ClassVar[PassSpec] = PassSpec(
+        name="toy",
+        version=1,
+        help="writes its parameters into a file",
+        parameters=(
+            *_INTS,
+            ParameterSpec("fault", str, "none", "how to fail", choices=_FAULTS),
+            ParameterSpec("seconds", float, 0.0, "how long to take", low=0.0, high=60.0),
+        ),
+        accepts=frozenset({"hf"}),
+        gives="toy",
+        changes=frozenset({Aspect.WEIGHTS, Aspect.STRUCTURE}),
+        neutral={},
+    )
+
+    def run(self, context: StageContext) -> None:
+        """Write `parameters.json`, after `seconds`, unless it is to fail."""
+        parameters = dict(context.parameters)
+        seconds = parameters["seconds"]
+        assert isinstance(seconds, float)
+        time.sleep(seconds)
+        print(f"toy runs with {parameters}")
+        _fail(str(parameters["fault"]))
+        (context.output / "parameters.json").write_text(json.dumps(parameters))
+        _count(f"toy {parameters['a']} {parameters['b']}")
+
+
+class ToyTail(Pass):
+    """A late, cheap stage."""
+
+    spec: ClassVar[PassSpec] = PassSpec(
+        name="toy_tail",
+        version=1,
+        help="adds its parameters to the file",
+        parameters=tuple(
+            ParameterSpec(name, int, 2, f"a number, {name}", low=0, high=100) for name in ("c", "d")
+        ),
+        accepts=frozenset({"toy"}),
+        gives=None,
+        changes=frozenset({Aspect.RUNTIME}),
+        neutral={},
+    )
+
+    def run(self, context: StageContext) -> None:
+        """Write the file anew with the values added."""
+        before = json.loads((context.model.path / "parameters.json").read_text())
+        whole = before | dict(context.parameters)
+        (context.output / "parameters.json").write_text(json.dumps(whole))
+        _count(f"tail {whole['a']} {whole['b']} {whole['c']} {whole['d']}")
+
+
+class ToyMetrics(Evaluator):
+    """Two numbers that pull apart: more of everything costs more and is worth more."""
+
+    spec: ClassVar[EvaluatorSpec] = EvaluatorSpec(
+        name="toy_metrics",
+        version=1,
+        help="a cost and a worth, from the parameters",
+        parameters=(),
+        metrics=(
+            MetricSpec("cost", "s", True, frozenset(Aspect), "seconds"),
+            MetricSpec("worth", "fraction", False, frozenset(Aspect), "a share"),
+        ),
+        formats=frozenset({"toy"}),
+    )
+
+    def measure(
+        self, model: Artifact, options: Mapping[str, Value], data: DataSpec | None, split: str
+    ) -> Measurement:
+        """Both numbers; always the same for the same parameters."""
+        p = json.loads((model.path / "parameters.json").read_text())
+        a, b, c, d = (p.get(name, 2) for name in "abcd")
+        cost = 0.01 + 0.002 * a + 0.001 * c + 0.0005 * b * d
+        worth = 1 - 1 / (2 + a + 0.5 * b + 0.3 * d)
+        return Measurement({"cost": [[cost]], "worth": [[worth]]})
+
+    def summarise(
+        self,
+        measurements: Sequence[Measurement],
+        options: Mapping[str, Value],
+        metric: str,
+        statistic: str | None,
+    ) -> Estimate:
+        """The number itself, without an interval."""
+        value = measurements[0].samples[metric][0][0]
+        unit = "s" if metric == "cost" else "fraction"
+        return Estimate(metric, statistic, value, value, value, unit, 1)
+
+
+def _fail(fault: str) -> None:
+    if fault == "error":
+        raise ValueError("a fault was asked for")
+    if fault == "refuse":
+        raise PassError("the toy pass cannot do this, as it was told")
+    if fault == "segfault":
+        ctypes.string_at(0)
+    if fault == "memory":
+        hog = bytearray(2_000_000_000)
+        hog[::4096] = b"x" * len(hog[::4096])
+        time.sleep(60)
+    if fault == "hang":
+        time.sleep(600)
+    if fault == "exit":
+        os._exit(7)
+
+
+def _count(what: str) -> None:
+    """Append a line to $TOY_COUNTER, so that a test can tell what ran to completion."""
+    counter = os.environ.get("TOY_COUNTER")
+    if counter:
+        with Path(counter).open("a") as file:
+            file.write(f"{what}\n")
