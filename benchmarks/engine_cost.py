@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 import optuna
 
 from evaluators.base import Artifact, Estimate, Evaluator, Measurement
-from search_spaces import Overrides, parse_space
+from search_spaces import Overrides, find_space, parse_space, read_space
 from search_spaces.data import DataSpec
 from search_spaces.vocabulary import (
     Aspect,
@@ -42,7 +42,8 @@ from tuner.execution.workers import Workers
 from tuner.passes.base import Pass, StageContext
 from tuner.pipeline.plan import Source
 from tuner.pipeline.store import Store
-from tuner.run import PRELOAD
+from tuner.registry import vocabulary
+from tuner.run import preload
 from tuner.study.database import configure_sqlite, open_engine
 from tuner.study.events import StudyStarted
 from tuner.study.history import History
@@ -203,7 +204,8 @@ def optuna_ms(folder: Path, trials: int, seed: int) -> float:
 def process_ms(folder: Path, repeats: int) -> list[float]:
     """Milliseconds to run an empty job in a process of its own, on warm workers."""
     times = []
-    with Workers(PRELOAD) as workers:
+    space = read_space(find_space("quickstart"), vocabulary()).space
+    with Workers(preload(space, vocabulary())) as workers:
         job = Job("benchmarks.engine_cost:nothing", {}, folder / "log.txt")
         workers.run(job)
         for _ in range(repeats):

@@ -24,7 +24,7 @@ SOURCE_FORMAT = "hf"
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """An open question of a candidate: `lora` (is it used?), `one_of` (which?), `lora.r` (what value?)."""
+    """An open question of a candidate: `lora` (used?), `one_of` (which?), `lora.r` (its value?)."""
 
     name: str
     domain: Choices | Range
@@ -245,7 +245,7 @@ def nearest_value(domain: Choices | Range, wanted: Value) -> Value:
 
 
 def _first_alternatives(space: Space) -> Iterator[Step]:
-    """The steps of a pipeline, with the first alternative that has a neutral form of each `one_of`."""
+    """The steps of a pipeline; of each `one_of` the first alternative that has a neutral form."""
     for item in space.pipeline:
         if isinstance(item, Step):
             yield item

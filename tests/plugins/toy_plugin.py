@@ -55,7 +55,7 @@ class Toy(Pass):
         print(f"toy runs with {parameters}")
         _fail(str(parameters["fault"]))
         (context.output / "parameters.json").write_text(json.dumps(parameters))
-        _count(f"toy {parameters['a']} {parameters['b']}")
+        _count(f"toy {parameters}")
 
 
 class ToyTail(Pass):
@@ -79,7 +79,7 @@ class ToyTail(Pass):
         before = json.loads((context.model.path / "parameters.json").read_text())
         whole = before | dict(context.parameters)
         (context.output / "parameters.json").write_text(json.dumps(whole))
-        _count(f"tail {whole['a']} {whole['b']} {whole['c']} {whole['d']}")
+        _count(f"tail {whole}")
 
 
 class ToyMetrics(Evaluator):

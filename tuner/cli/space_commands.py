@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 from search_spaces.counting import Size, measure
-from search_spaces.space import Space
+from search_spaces.space import Space, steps_of
 from tuner.cli import spaces
 from tuner.pipeline.costs import PassCosts, known_costs
 from tuner.pipeline.store import default_root
@@ -65,11 +65,7 @@ def _search(space: Space) -> str:
 
 def _passes(space: Space) -> dict[str, str]:
     """Step id -> pass name, for every step of the pipeline."""
-    found: dict[str, str] = {}
-    for item in space.pipeline:
-        steps = [item] if hasattr(item, "spec") else [s for a in item.alternatives for s in a]
-        found |= {step.id: step.spec.name for step in steps}
-    return found
+    return {s.id: s.spec.name for item in space.pipeline for s in steps_of(item)}
 
 
 def _cost_lines(space: Space, size: Size, costs: PassCosts) -> list[str]:

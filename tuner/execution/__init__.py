@@ -1,0 +1,1 @@
+"""Runs stages and measurements in processes of their own, under limits."""

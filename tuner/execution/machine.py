@@ -30,7 +30,7 @@ def available_cores() -> int:
 
 
 def fingerprint() -> dict[str, str]:
-    """What a runtime measurement's key covers: a time measured elsewhere is no time measured here."""
+    """What the key of a time covers: one measured elsewhere says nothing about this machine."""
     return {
         "cpu": cpu_model(),
         "cores": str(available_cores()),

@@ -25,7 +25,4 @@ def dequantise(file: Path, output: Path) -> None:
     model.hf_quantizer = None
     del model.config.quantization_config
     model.save_pretrained(output)
-    tokenizer = AutoTokenizer.from_pretrained(
-        file.parent, gguf_file=file.name, local_files_only=True
-    )
-    tokenizer.save_pretrained(output)
+    AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(output)

@@ -77,6 +77,7 @@ def _explained(reference: Reference) -> Iterator[None]:
     except HFValidationError as error:
         raise ModelError(f"{name} is no name of a model at {where}: {error}") from None
     except OSError as error:
+        reason = " ".join(str(error).split())
         raise ModelError(
-            f"{name} cannot be had from {where}, nor from its local cache: {error}"
+            f"{name} cannot be had from {where}, nor from its cache: {reason}"
         ) from error

@@ -26,7 +26,7 @@ class PassError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StageContext:
-    """What a pass gets: the model that comes in, its parameters (every one filled in), where to write."""
+    """What a pass gets: the model that comes in, its parameters (all filled in), where to write."""
 
     model: Artifact
     parameters: Mapping[str, Value]

@@ -1,0 +1,1 @@
+"""Stages, their keys, and the store of their results."""

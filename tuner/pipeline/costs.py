@@ -18,7 +18,7 @@ class PassCosts:
 
 
 def known_costs(root: Path, passes: Mapping[str, str], evaluators: Iterable[str]) -> PassCosts:
-    """The means over everything in the store at `root`; nothing is known where there is no store."""
+    """The means over everything in the store at `root`; nothing where there is no store."""
     if not root.is_dir():
         return PassCosts({}, {})
     seconds: dict[str, list[float]] = {}

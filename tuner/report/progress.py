@@ -52,7 +52,7 @@ class JsonLines:
 
 
 class Progress:
-    """Shows a study at work: a line per finished trial, and a status line where there is a terminal.
+    """Shows a study at work: lines per finished trial, and a status line on a terminal.
 
     Use as a context manager, so that the status line goes away at the end.
     """

@@ -1,0 +1,1 @@
+"""What to try next, verdicts as the search needs them, and the front."""

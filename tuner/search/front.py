@@ -1,4 +1,4 @@
-"""The front: which feasible candidates no other beats in every objective, and which one to choose."""
+"""The front: the feasible candidates that no other dominates, and which of them to choose."""
 
 from __future__ import annotations
 

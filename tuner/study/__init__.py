@@ -1,0 +1,1 @@
+"""The study: its events, its database, its history."""

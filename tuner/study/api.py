@@ -23,7 +23,7 @@ BASELINE = -1
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A candidate that was tried. `metrics` by name, "latency" or "latency.p95", canonical units."""
+    """A candidate that was tried. `metrics` by name ("latency", "latency.p95"), canonical units."""
 
     row: TrialRow
     metrics: Mapping[str, MetricRow]
@@ -107,7 +107,7 @@ class Study:
 
     @property
     def best(self) -> Trial | None:
-        """The front's trial nearest to the best of every objective; None when nothing is feasible."""
+        """The front's trial nearest to the best of every objective; None: nothing is feasible."""
         front = {t.number: t for t in self.front}
         number = choose({n: self.losses(t) for n, t in front.items()})
         return None if number is None else front[number]

@@ -1,4 +1,4 @@
-"""The typed events of a study: the one stream that the database, the terminal and `--json` listen to.
+"""The typed events of a study: the one stream that database, terminal and `--json` listen to.
 
 Events hold plain values only (JSON after `dataclasses.asdict`). Knows nothing of who listens.
 """
@@ -88,7 +88,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The constraints' verdicts: text, metric, statistic, limit, value, verdict, violation (scaled)."""
+    """The verdicts: text, metric, statistic, limit, value, verdict, violation (scaled)."""
 
     number: int
     verdict: str  # feasible, infeasible or undecided: the worst of the constraints
@@ -120,7 +120,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """The chosen model was measured again, on held-out data: the same shape as `Measured.estimates`."""
+    """The chosen model was measured again, on held-out data; estimates as in `Measured`."""
 
     number: int
     estimates: tuple[Json, ...]

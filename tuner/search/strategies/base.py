@@ -57,7 +57,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def propose(self, number: int, seen: Collection[str]) -> Candidate | None:
-        """The candidate for trial `number`, with a key that is not in `seen`; None: none is left."""
+        """The candidate for trial `number`, its key not in `seen`; None: none is left."""
 
     def tell(self, candidate: Candidate, result: Result) -> None:
         """Learn from a result. Called once per trial, in the order of the trials' numbers."""
@@ -74,7 +74,7 @@ Draw = Callable[[Decision], Value]
 
 
 def uniform(rng: random.Random) -> Draw:
-    """A `choose` function that draws every decision independently and uniformly (log: in the log)."""
+    """A `choose` function that draws each decision independently, uniformly (log: in the log)."""
 
     def draw(decision: Decision) -> Value:
         domain = decision.domain

@@ -1,4 +1,4 @@
-"""Grid search: every candidate once, late choices varying fastest so that early stages are shared."""
+"""Grid search: every candidate once, late choices fastest, so that early stages are shared."""
 
 from __future__ import annotations
 
