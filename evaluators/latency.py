@@ -75,7 +75,7 @@ class Latency(Evaluator):
         self, model: Artifact, options: Mapping[str, Value], data: DataSpec | None, split: str
     ) -> Measurement:
         """Warm up until windows of requests agree, then time the blocks. Samples are in seconds."""
-        from evaluators.runtimes.genai import Generation
+        from evaluators.runtimes.genai import Generation, refusals
 
         prompt_tokens, batch = _whole(options, "prompt_tokens"), _whole(options, "batch")
         new_tokens = _whole(options, "new_tokens")
@@ -87,7 +87,7 @@ class Latency(Evaluator):
         conditions: Json = generation.conditions() | machine.conditions()
         conditions["versions"] = machine.versions("onnxruntime", "onnxruntime-genai")
         conditions["load_before"], stolen = machine.load(), machine.stolen()
-        with _no_collections():
+        with _no_collections(), refusals("onnxruntime-genai cannot run the model"):
             conditions |= _warm_up(generation, prompt, new_tokens, _whole(options, "warmup"))
             conditions["calibration"] = []
             for _ in range(_whole(options, "blocks")):

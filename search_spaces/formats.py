@@ -99,33 +99,37 @@ class _Walk:
 
     def _step(self, step: Step, states: list[_State]) -> list[_State]:
         result: list[_State] = []
+        used: list[_State] = []
         for state in states:
             unused = self._noted(state, step.id, False)
             if state.model_format in step.spec.passes_through:
                 result.append(unused)
                 continue
-            left_out = replace(unused, skipped=(*state.skipped, step.id))
             applies = holds(step.when, dict(state.scope), "")
             if step.optional or not applies:
-                result.append(left_out)
-            if applies:
-                result += self._used(step, self._noted(state, step.id, True))
-        return _distinct(result)
+                result.append(replace(unused, skipped=(*state.skipped, step.id)))
+            if applies and self._fits(step, state):
+                used.append(self._noted(state, step.id, True))
+        return _distinct([*result, *self._used(step, used)])
 
-    def _used(self, step: Step, state: _State) -> list[_State]:
-        spec = step.spec
-        if state.model_format not in spec.accepts:
-            takes = listed(sorted(spec.accepts))
-            given = f"{state.model_format}, which {state.giver} gives"
-            cure = _cure(state, spec.accepts, self._passes, f"before {step.id}")
-            self.found.append(Misfit(step.id, f"takes {takes}, not {given}{cure}", is_step=True))
-            return []
-        states = [state]
+    def _fits(self, step: Step, state: _State) -> bool:
+        """Whether a step takes what comes in; noted when it does not."""
+        accepts = step.spec.accepts
+        if state.model_format in accepts:
+            return True
+        takes = listed(sorted(accepts))
+        given = f"{state.model_format}, which {state.giver} gives"
+        cure = _cure(state, accepts, self._passes, f"before {step.id}")
+        self.found.append(Misfit(step.id, f"takes {takes}, not {given}{cure}", is_step=True))
+        return False
+
+    def _used(self, step: Step, states: list[_State]) -> list[_State]:
         for name, domain in step.parameters.items():
-            states = _distinct([s for old in states for s in self._values(step, name, domain, old)])
-        if spec.gives is None:
+            grown = (s for state in states for s in self._values(step, name, domain, state))
+            states = _distinct(grown)
+        gives = step.spec.gives
+        if gives is None:
             return states
-        gives = spec.gives
         return [replace(s, model_format=gives, giver=step.id, skipped=()) for s in states]
 
     def _values(self, step: Step, name: str, domain: Domain, state: _State) -> Iterator[_State]:
@@ -140,12 +144,14 @@ class _Walk:
         return state.knowing(name, value) if name in self._asked else state
 
 
-def _distinct(states: list[_State]) -> list[_State]:
+def _distinct(states: Iterable[_State]) -> list[_State]:
     """One state for each format, giver and scope; at most so many that it takes no time."""
     found: dict[tuple[object, ...], _State] = {}
     for state in states:
         found.setdefault((state.model_format, state.giver, state.scope), state)
-    return list(found.values())[:_MAX_STATES]
+        if len(found) == _MAX_STATES:
+            break
+    return list(found.values())
 
 
 def _some_values(domain: Domain) -> list[Value]:

@@ -57,11 +57,6 @@ def read_pipeline(node: Node, passes: Mapping[str, PassSpec], problems: Problems
     return reader.pipeline
 
 
-def steps_of(item: Step | OneOf) -> tuple[Step, ...]:
-    """The step itself, or every step of the alternatives."""
-    return (item,) if isinstance(item, Step) else tuple(s for a in item.alternatives for s in a)
-
-
 def pass_entry(node: MappingNode, passes: Mapping[str, PassSpec]) -> str | None:
     """The key of a step that names its pass: a known one, else the first of no other meaning."""
     keys = [key for key in node.entries if key not in STEP_KEYS]

@@ -18,7 +18,7 @@ from search_spaces.formats import misfits
 from search_spaces.goals_reader import Goals, GoalsReader, check_labels
 from search_spaces.node_values import mapping, require, wrong
 from search_spaces.overrides import Overrides, apply, extras
-from search_spaces.pipeline_reader import Pipeline, read_pipeline, steps_of
+from search_spaces.pipeline_reader import Pipeline, read_pipeline
 from search_spaces.problems import Place, Problems
 from search_spaces.settings_reader import (
     name_of_file,
@@ -28,7 +28,7 @@ from search_spaces.settings_reader import (
     read_search,
     read_task,
 )
-from search_spaces.space import Limits, SearchSettings, Space
+from search_spaces.space import Limits, SearchSettings, Space, steps_of
 from search_spaces.vocabulary import Vocabulary
 from search_spaces.yaml_nodes import Entry, MappingNode, Node, compose
 

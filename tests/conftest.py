@@ -12,7 +12,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "plugins
 # Models this small gain nothing from more threads, and on a busy machine threads wait for another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import tiny_models
+import tiny_models  # noqa: E402  # found on the path set above
 
 
 @pytest.fixture(scope="session")

@@ -165,9 +165,7 @@ def _open(request: Request, stack: ExitStack) -> _Session:
 
 
 def preload(space: Space, words: Vocabulary) -> list[str]:
-    """The modules that every worker process should find imported: what the passes and evaluators
-    of the space name as their libraries.
-    """
+    """The modules that workers should find imported: the libraries that the space's parts name."""
     steps = [s for item in space.pipeline for s in steps_of(item)]
     specs = [step.spec for step in steps] + [words.evaluators[e] for e in space.evaluators]
     libraries = dict.fromkeys(name for spec in specs for name in spec.libraries)

@@ -37,6 +37,8 @@ class Scoring:
 
         self._config = read_config(folder)
         decoder = self._config["decoder"]
+        if "logits" not in decoder.get("outputs", {}):
+            raise MeasurementError(f"{folder}: the model gives no logits, so nothing can be scored")
         path = folder / decoder["filename"]
         options = ort.SessionOptions()
         self.threads = machine.cores()

@@ -96,4 +96,3 @@ def desk(tmp_path: Path) -> Desk:
     made = Desk(tmp_path)
     made.write(SPACE)
     return made
-

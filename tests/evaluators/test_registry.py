@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from evaluators import Artifact, Measurement, MeasurementError, all_evaluators, evaluator_specs
+from evaluators import (
+    Artifact,
+    BrokenEvaluator,
+    Measurement,
+    MeasurementError,
+    all_evaluators,
+    evaluator_specs,
+)
 from evaluators.base import Json
 from evaluators.measure import MEASURE_JOB, measure_job
 from search_spaces.data import DataSpec
@@ -101,6 +109,63 @@ def test_data_that_cannot_be_read_is_a_refusal(payload: Json, tmp_path: Path) ->
 def test_the_job_is_named_by_its_place() -> None:
     module, _, function = MEASURE_JOB.partition(":")
     assert (module, function) == (measure_job.__module__, measure_job.__name__)
+
+
+PLUGIN = """
+from evaluators import Evaluator
+from evaluators.size import Size
+from search_spaces.vocabulary import EvaluatorSpec, MetricSpec
+
+METRIC = MetricSpec("{metric}", "B", True, Size.spec.metrics[0].depends_on, "help")
+
+class Weight(Size):
+    spec = EvaluatorSpec("{name}", 1, "help", (), (METRIC,), frozenset(["genai"]))
+
+class NoEvaluator:
+    pass
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Installs a distribution that brings an evaluator, for the time of a test."""
+
+    def install(named: str, name: str = "weight", metric: str = "weight") -> None:
+        text = PLUGIN.format(name=name, metric=metric)
+        (tmp_path / "weighing.py").write_text(text, encoding="utf-8")
+        info = tmp_path / "weighing-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: weighing\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[tuner.evaluators]\nweight = weighing:{named}\n")
+        monkeypatch.syspath_prepend(tmp_path)
+
+    all_evaluators.cache_clear()
+    yield install
+    all_evaluators.cache_clear()
+    sys.modules.pop("weighing", None)
+
+
+def test_an_installed_distribution_can_bring_an_evaluator(plugin: Callable[..., None]) -> None:
+    plugin("Weight")
+    assert evaluator_specs()["weight"].metrics[0].name == "weight"
+    assert evaluator_specs().keys() >= QUICK.keys()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"named": "Missing"}, "'weight' of weighing .*AttributeError"),
+        ({"named": "NoEvaluator"}, r"not an evaluators\.Evaluator"),
+        ({"named": "Weight", "name": "size"}, "there is already 'size'"),
+        ({"named": "Weight", "metric": "ttft"}, "metrics that there are already: ttft"),
+    ],
+)
+def test_an_evaluator_that_cannot_be_used_is_named(
+    plugin: Callable[..., None], changes: dict[str, str], message: str
+) -> None:
+    plugin(**changes)
+    with pytest.raises(BrokenEvaluator, match=message):
+        all_evaluators()
 
 
 def test_the_size_is_that_of_every_file(payload: Json, tiny_genai: Path) -> None:

@@ -85,4 +85,4 @@ def test_conditions_on_very_many_combinations_cost_little() -> None:
     last = Step("genai_builder", GENAI, {}, when=parse_condition(f"{asked} or not lora_0"))
     started = time.perf_counter()
     assert found(*steps, last) == [("latency", False)]
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 1
