@@ -92,6 +92,7 @@ class _State:
         self.limit: int | None = None
         self.max_time: float | None = None
         self.front: tuple[int, ...] = ()
+        self.best: str | None = None  # the best first objective on the front, in words
         self.began = time.monotonic()
         self.trial_seconds: list[float] = []
         self._parameters: dict[int, Mapping[str, Any]] = {}
@@ -100,14 +101,14 @@ class _State:
         self._failed: Failed | None = None
         self._made = self._reused = 0
         self._names: list[str] = []
+        self._minimize = True
+        self._first: dict[int, tuple[float, str]] = {}  # trial -> its first objective
 
     def take(self, event: Event) -> str | None:
         """Note an event; the line to print, if any."""
         match event:
             case StudyStarted():
-                self.limit, self.max_time = event.settings["trials"], event.settings["max_time"]
-                asked = (*event.objectives, *event.constraints)
-                self._names = list(dict.fromkeys(a["metric"] for a in asked))
+                return self._started(event)
             case TrialAsked():
                 self._begin(event)
             case StageStarted():
@@ -134,6 +135,19 @@ class _State:
                 pass
         return None
 
+    def _started(self, event: StudyStarted) -> str:
+        self.limit, self.max_time = event.settings["trials"], event.settings["max_time"]
+        self._minimize = bool(event.objectives[0]["minimize"])
+        asked = (*event.objectives, *event.constraints)
+        self._names = list(dict.fromkeys(a["metric"] for a in asked))
+        lines = {
+            "study": event.study + (" (continued)" if event.resumed else ""),
+            "model": event.space["model"].partition("#")[0],
+            "objectives": ", ".join(o["text"] for o in event.objectives),
+            "constraints": ", ".join(c["text"] for c in event.constraints) or "none",
+        }
+        return "\n".join(f"{name:<13}{text}" for name, text in lines.items())
+
     def _begin(self, event: TrialAsked) -> None:
         self.trial = event.number
         self._parameters[event.number] = event.parameters
@@ -148,12 +162,22 @@ class _State:
         self._doing("confirming the best" if event.number != BASELINE else "asking")
         if event.number == BASELINE:
             return f"baseline  {self._outcome(event)}"
-        self.done += 1
-        self.front = event.front
+        self.done = event.number + 1  # of a continued study, too
+        self._note_best(event)
         self.trial_seconds.append(event.seconds)
         [parameters] = parameter_texts([self._parameters[event.number]], all_of_them=True)
         mark = " *" if event.number in event.front else ""
         return f"#{event.number}{mark}  {' '.join(parameters)}\n    {self._outcome(event)}"
+
+    def _note_best(self, event: Told) -> None:
+        self.front = event.front
+        if event.objectives is not None:
+            text = self._estimates.get(self._names[0], "")
+            self._first[event.number] = (event.objectives[0], text)
+        known = [(*self._first[n], n) for n in event.front if n in self._first]
+        if known:
+            _, text, number = (min if self._minimize else max)(known)
+            self.best = f"best #{number} {text}"
 
     def _outcome(self, event: Told) -> str:
         took = duration(event.seconds)
@@ -177,8 +201,8 @@ class _StatusLine:
         now = time.monotonic()
         who = "baseline" if s.trial == BASELINE else f"#{s.trial}" if s.trial is not None else ""
         parts = [f"{who} {s.doing} {duration(now - s.since)}".strip()]
-        if s.front:
-            parts.append(f"front {', '.join(f'#{n}' for n in s.front)}")
+        if s.best is not None:
+            parts.append(s.best)
         parts.append(f"{s.done}/{s.limit} trials" if s.limit else f"{s.done} trials")
         left = self._left(now)
         if left is not None:
