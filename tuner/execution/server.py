@@ -55,7 +55,8 @@ def _command(descriptor: int, preload: Sequence[str]) -> list[str]:
 
 def _environment() -> dict[str, str]:
     """Tokenizers would warn in every job that they were forked; logs are to grow as jobs print."""
-    defaults = {"TOKENIZERS_PARALLELISM": "false"}
+    # Threads of OpenMP that spin while they wait slow training several times on a busy machine.
+    defaults = {"TOKENIZERS_PARALLELISM": "false", "OMP_WAIT_POLICY": "passive"}
     forced = {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(_paths())}
     return {**defaults, **os.environ, **forced}
 

@@ -6,7 +6,7 @@ Importing it loads no heavy library: a pass imports what it needs when it runs.
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from search_spaces.vocabulary import PassSpec
 from tuner.passes.base import Pass, PassError, StageContext
@@ -14,6 +14,9 @@ from tuner.passes.genai_builder import GenaiBuilder
 from tuner.passes.lora import Lora
 from tuner.passes.merge_adapter import MergeAdapter
 from tuner.passes.session import Session
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = [
     "BrokenPass",
@@ -38,6 +41,8 @@ def all_passes() -> dict[str, Pass]:
     An entry point names a subclass of `Pass` that is made without arguments. BrokenPass where it
     cannot be loaded, is no pass, or takes a name that is already taken.
     """
+    from importlib.metadata import entry_points  # a third of this module's cost, if at its top
+
     passes: dict[str, Pass] = {
         p.spec.name: p for p in (Lora(), MergeAdapter(), GenaiBuilder(), Session())
     }

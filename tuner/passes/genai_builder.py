@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from shutil import which
 from tempfile import TemporaryDirectory
@@ -30,6 +29,8 @@ def cuda_unavailable(value: Value) -> str | None:
 
 @cache
 def _no_cuda() -> str | None:
+    from importlib.metadata import PackageNotFoundError, distribution
+
     if not Path("/proc/driver/nvidia/version").exists() and which("nvidia-smi") is None:
         return "this machine has no NVIDIA GPU (no driver was found)"
     try:
@@ -50,7 +51,15 @@ class GenaiBuilder(Pass):
         gives="genai",
         changes=frozenset({Aspect.WEIGHTS, Aspect.STRUCTURE}),
         neutral={"precision": "fp32"},
-        libraries=("onnxruntime-genai", "onnxruntime", "onnx-ir", "torch", "transformers"),
+        libraries=(
+            "onnxruntime-genai",
+            "onnxruntime-genai-cuda",
+            "onnxruntime",
+            "onnxruntime-gpu",
+            "onnx-ir",
+            "torch",
+            "transformers",
+        ),
         parameters=(
             ParameterSpec(
                 "precision",
