@@ -102,7 +102,12 @@ class Tuning:
         """Whether earlier work spent the budget of trials and confirmed the best."""
         past, limit = self._p.history, self._p.space.search.trials
         done = sum(t.finished for t in past.trials)
-        return limit is not None and done >= limit and past.confirmed is not None
+        spent = self._out_of_time() or (limit is not None and done >= limit)
+        return spent and past.confirmed is not None
+
+    def _out_of_time(self) -> bool:
+        deadline = self._runner.deadline
+        return deadline is not None and self._p.clock() >= deadline
 
     def search(self) -> str:
         """Go on until the budget is spent; why it ended: trials, max_time or exhausted."""
@@ -140,9 +145,7 @@ class Tuning:
         self._p.emit(Confirmed(chosen, as_json[0], as_json[1] if len(as_json) > 1 else ()))
 
     def _measure_again(self, runs: Sequence[Run], evaluator: str) -> list[Reading]:
-        options = self._p.space.evaluators[evaluator]
-        usual = self._p.evaluators[evaluator].processes(options)
-        processes = range(_CONFIRMING, _CONFIRMING + usual)
+        processes = self._processes(evaluator, 1, start=_CONFIRMING)
         return self._runner.measure_together(runs, evaluator, "test", processes)
 
     def _can_confirm(self, evaluator: str) -> bool:
@@ -161,13 +164,21 @@ class Tuning:
         started = self._p.clock()
         self._p.emit(TrialAsked(BASELINE, "baseline", candidate.key, {}, _steps(candidate)))
         try:
-            self._judge.baseline = self._measure(self._runner.build(BASELINE, candidate))
+            self._judge.baseline = self._measure_baseline(candidate)
             state = "baseline"
         except TrialFailed as failure:
             self._p.emit(failure.event(BASELINE))
             state = "failed"
             self._require_no_baseline(failure)
         self._p.emit(Told(BASELINE, state, None, (), self._p.clock() - started))
+
+    def _measure_baseline(self, candidate: Candidate) -> Numbers:
+        """As any candidate; twice as long what a constraint is relative to: it limits them all."""
+        run = self._runner.build(BASELINE, candidate)
+        limits = {
+            self._judge.evaluator_of(c) for c in self._p.space.constraints if c.limit.relative
+        }
+        return self._measure(run, dict.fromkeys(limits, 2))
 
     def _require_no_baseline(self, failure: TrialFailed) -> None:
         relative = [c.text for c in self._p.space.constraints if c.limit.relative]
@@ -179,6 +190,8 @@ class Tuning:
     # The search
 
     def _replay(self, past: PastTrial) -> None:
+        if not past.finished and self._out_of_time():
+            raise OutOfTime
         candidate = rebuild(self._p.space, past.decisions)
         self._candidates[past.number] = candidate
         self._seen.add(candidate.key)
@@ -192,7 +205,7 @@ class Tuning:
     def _loop(self) -> str:
         limit = self._p.space.search.trials
         while limit is None or self._done < limit:
-            if self._runner.deadline is not None and self._p.clock() >= self._runner.deadline:
+            if self._out_of_time():
                 return "max_time"
             number = len(self._candidates) - 1  # the baseline is not counted
             candidate = self._strategy.propose(number, self._seen)
@@ -228,14 +241,21 @@ class Tuning:
         self._p.emit(Told(number, state, values, tuple(self._front), seconds))
         self._finish_in_ledger(number, result, note)
 
-    def _measure(self, run: Run) -> Numbers:
+    def _measure(self, run: Run, rounds: Mapping[str, int] | None = None) -> Numbers:
+        """Every evaluator's estimates. `rounds`: evaluator -> times its usual processes."""
         estimates: dict[tuple[str, str | None], Estimate] = {}
         items = {}
         for name in self._p.space.evaluators:
-            reading = self._runner.measure(run, name)
+            processes = self._processes(name, (rounds or {}).get(name, 1))
+            reading = self._runner.measure(run, name, processes)
             estimates |= {(e.metric, e.statistic): e for e in reading.estimates}
             items[name] = reading.measurements[0].items
         return Numbers(estimates, items)
+
+    def _processes(self, evaluator: str, rounds: int, start: int = 0) -> range:
+        """Numbers of processes to measure in; rounds count only where there are several."""
+        usual = self._p.evaluators[evaluator].processes(self._p.space.evaluators[evaluator])
+        return range(start, start + (usual * rounds if usual > 1 else 1))
 
     def _settle(self, run: Run, numbers: Numbers) -> tuple[list[Judgement], Numbers]:
         """Judge; where a time is undecided, measure it in more processes, up to a cap."""
@@ -245,8 +265,7 @@ class Tuning:
             if not undecided or rounds > _SEARCH_ROUNDS:
                 break
             for name in undecided:
-                usual = self._p.evaluators[name].processes(self._p.space.evaluators[name])
-                reading = self._runner.measure(run, name, range(usual * rounds))
+                reading = self._runner.measure(run, name, self._processes(name, rounds))
                 more = {(e.metric, e.statistic): e for e in reading.estimates}
                 numbers = Numbers({**numbers.estimates, **more}, numbers.items)
         return judgements, numbers
@@ -258,8 +277,7 @@ class Tuning:
             for j in judgements
             if j.verdict is Verdict.UNDECIDED
         }
-        options = self._p.space.evaluators
-        return sorted(n for n in names if self._p.evaluators[n].processes(options[n]) > 1)
+        return sorted(name for name in names if len(self._processes(name, 1)) > 1)
 
     def _failure(self, failed: TrialFailed) -> Result:
         if not failed.failure.deterministic:
