@@ -24,6 +24,7 @@ from typing import ClassVar
 import optuna
 
 from evaluators.base import Artifact, Estimate, Evaluator, Measurement
+from evaluators.machine import cpu_model
 from search_spaces import Overrides, find_space, parse_space, read_space
 from search_spaces.data import DataSpec
 from search_spaces.vocabulary import (
@@ -36,7 +37,6 @@ from search_spaces.vocabulary import (
     Vocabulary,
 )
 from tuner.execution.job import Job, Outcome
-from tuner.execution.machine import cpu_model
 from tuner.execution.stage_job import RUN_STAGE
 from tuner.execution.workers import Workers
 from tuner.passes.base import Pass, StageContext

@@ -6,6 +6,7 @@ Knows nothing of models.
 from __future__ import annotations
 
 import os
+import platform
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -46,6 +47,15 @@ def conditions() -> Json:
         "cpu": cpu_model(),
         "cores": cores(),
         "governor": _read(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
+    }
+
+
+def fingerprint() -> dict[str, str]:
+    """What the key of a time covers: one measured elsewhere says nothing about this machine."""
+    return {
+        "cpu": cpu_model() or platform.machine(),
+        "cores": str(cores()),
+        "system": f"{platform.system()} {platform.machine()}",
     }
 
 

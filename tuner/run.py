@@ -15,13 +15,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from evaluators import all_evaluators
+from evaluators import all_evaluators, machine
 from search_spaces import data as space_data
 from search_spaces.candidates import digest
 from search_spaces.identity import describe
 from search_spaces.space import Space, steps_of
 from search_spaces.vocabulary import Vocabulary
-from tuner.execution import machine
 from tuner.execution.job import Job, Outcome
 from tuner.execution.workers import Workers
 from tuner.models.resolver import fingerprint

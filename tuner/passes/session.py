@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from evaluators.machine import cores
 from search_spaces.vocabulary import Aspect, ParameterSpec, PassSpec, Value
-from tuner.execution.machine import available_cores
 from tuner.models.links import link_or_copy
 from tuner.passes.base import Pass, PassError, StageContext
 
@@ -85,7 +85,7 @@ class Session(Pass):
 
     def environment(self, parameters: Mapping[str, Value]) -> Mapping[str, str]:
         """The number of cores, where it decides the number of threads."""
-        return {"cores": str(available_cores())} if parameters["intra_op_num_threads"] == 0 else {}
+        return {"cores": str(cores())} if parameters["intra_op_num_threads"] == 0 else {}
 
     def run(self, context: StageContext) -> None:
         """Link the model's files and write its configuration anew."""
@@ -101,7 +101,7 @@ class Session(Pass):
 def _session_options(parameters: Mapping[str, Value]) -> dict[str, Any]:
     """The parameters under the names that genai_config.json knows."""
     return {
-        "intra_op_num_threads": parameters["intra_op_num_threads"] or available_cores(),
+        "intra_op_num_threads": parameters["intra_op_num_threads"] or cores(),
         "graph_optimization_level": LEVELS[str(parameters["graph_optimization_level"])],
         "enable_cpu_mem_arena": parameters["enable_cpu_mem_arena"],
         "enable_mem_pattern": parameters["enable_mem_pattern"],

@@ -5,6 +5,7 @@ Reads a `Study` and prints; decides nothing.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -82,8 +83,11 @@ def _metric_cell(trial: Trial, name: str) -> str:
 
 def _print_chosen(console: Console, study: Study, best: Trial) -> None:
     [texts] = parameter_texts([best.parameters], all_of_them=True)
-    console.print(Text.assemble(("Chosen", "bold"), f": #{best.number}  {' '.join(texts)}"))
-    console.print(f"  {_why(study, best)}")
+    line = f"Chosen: #{best.number}  {' '.join(texts)}"
+    for row in textwrap.wrap(line, WIDTH - 1, subsequent_indent="  "):
+        console.print(Text(row))
+    for row in textwrap.wrap(_why(study, best), WIDTH - 3):
+        console.print(Text(f"  {row}"))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("", "search (95 % interval)", "confirmed on held-out", "baseline"):
         table.add_column(title)

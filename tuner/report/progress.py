@@ -6,6 +6,7 @@ They see events and nothing else; nothing in the engine knows of them.
 from __future__ import annotations
 
 import json
+import textwrap
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -78,7 +79,9 @@ class Progress:
         if line is None:
             return
         for part in line.splitlines():
-            self._console.print(Text(part), soft_wrap=not self._console.is_terminal)
+            indent = " " * (4 + len(part) - len(part.lstrip()))
+            for row in textwrap.wrap(part, self._console.width - 1, subsequent_indent=indent):
+                self._console.print(Text(row))
 
 
 class _State:
