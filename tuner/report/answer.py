@@ -84,7 +84,7 @@ def _metric_cell(trial: Trial, name: str) -> str:
 def _print_chosen(console: Console, study: Study, best: Trial) -> None:
     [texts] = parameter_texts([best.parameters], all_of_them=True)
     line = f"Chosen: #{best.number}  {' '.join(texts)}"
-    for row in textwrap.wrap(line, WIDTH - 1, subsequent_indent="  "):
+    for row in textwrap.wrap(line, WIDTH - 1, subsequent_indent="  ", break_on_hyphens=False):
         console.print(Text(row))
     for row in textwrap.wrap(_why(study, best), WIDTH - 3):
         console.print(Text(f"  {row}"))

@@ -62,7 +62,10 @@ class Progress:
         self._console = console
         self._state = _State()
         self._live = Live(
-            _StatusLine(self._state), console=console, transient=True, refresh_per_second=8
+            _StatusLine(self._state, console.width),
+            console=console,
+            transient=True,
+            refresh_per_second=8,
         )
 
     def __enter__(self) -> Progress:
@@ -80,8 +83,10 @@ class Progress:
             return
         for part in line.splitlines():
             indent = " " * (4 + len(part) - len(part.lstrip()))
-            for row in textwrap.wrap(part, self._console.width - 1, subsequent_indent=indent):
-                self._console.print(Text(row))
+            for row in textwrap.wrap(
+                part, self._console.width - 1, subsequent_indent=indent, break_on_hyphens=False
+            ):
+                self._console.print(Text(row), soft_wrap=True)
 
 
 class _State:
@@ -162,7 +167,7 @@ class _State:
         self.doing, self.since = what, time.monotonic()
 
     def _told(self, event: Told) -> str:
-        self._doing("confirming the best" if event.number != BASELINE else "asking")
+        self._doing("asking for the next candidate")
         if event.number == BASELINE:
             return f"baseline  {self._outcome(event)}"
         self.done = event.number + 1  # of a continued study, too
@@ -195,8 +200,9 @@ class _State:
 class _StatusLine:
     """The line at the bottom, drawn anew several times a second."""
 
-    def __init__(self, state: _State) -> None:
+    def __init__(self, state: _State, width: int) -> None:
         self._state = state
+        self._width = width - 3  # the spinner stands before it
         self._spinner = Spinner("dots")
 
     def __rich__(self) -> Spinner:
@@ -209,8 +215,8 @@ class _StatusLine:
         parts.append(f"{s.done}/{s.limit} trials" if s.limit else f"{s.done} trials")
         left = self._left(now)
         if left is not None:
-            parts.append(f"at most {duration(left)} left")
-        self._spinner.update(text=Text(" · ".join(parts), overflow="ellipsis", no_wrap=True))
+            parts.append(f"about {duration(left)} left")
+        self._spinner.update(text=Text(" · ".join(parts)[: self._width]))
         return self._spinner
 
     def _left(self, now: float) -> float | None:
