@@ -22,6 +22,7 @@ from search_spaces.identity import describe
 from search_spaces.space import Space, steps_of
 from search_spaces.vocabulary import Vocabulary
 from tuner.execution.job import Job, Outcome
+from tuner.execution.trial import TrialFailed
 from tuner.execution.workers import Workers
 from tuner.models.resolver import fingerprint
 from tuner.passes import all_passes
@@ -76,6 +77,9 @@ def run(request: Request) -> Study:
         except KeyboardInterrupt:
             reason = "interrupted"
             raise
+        except TrialFailed as failure:  # of a trial in the search it is that trial's end
+            reason = "error"
+            raise RunError(f"the best candidate could not be confirmed: {failure}") from failure
         finally:
             session.emit(StudyStopped(reason, chosen, time.monotonic() - started))
         study = Study(session.reader, session.study, reason)

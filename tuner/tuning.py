@@ -99,11 +99,11 @@ class Tuning:
 
     @property
     def finished(self) -> bool:
-        """Whether earlier work spent the budget of trials and confirmed the best."""
+        """Whether earlier work spent the budget and confirmed the best, if anything is feasible."""
         past, limit = self._p.history, self._p.space.search.trials
         done = sum(t.finished for t in past.trials)
         spent = self._out_of_time() or (limit is not None and done >= limit)
-        return spent and past.confirmed is not None
+        return spent and (past.confirmed is not None or not any(t.feasible for t in past.trials))
 
     def _out_of_time(self) -> bool:
         deadline = self._runner.deadline

@@ -169,13 +169,14 @@ class _State:
     def _told(self, event: Told) -> str:
         self._doing("asking for the next candidate")
         if event.number == BASELINE:
-            return f"baseline  {self._outcome(event)}"
+            return "\n    ".join(["baseline" + self._outcome(event), *self._numbers()])
         self.done = event.number + 1  # of a continued study, too
         self._note_best(event)
         self.trial_seconds.append(event.seconds)
         [parameters] = parameter_texts([self._parameters[event.number]], all_of_them=True)
         mark = " *" if event.number in event.front else ""
-        return f"#{event.number}{mark}  {' '.join(parameters)}\n    {self._outcome(event)}"
+        head = f"#{event.number}{mark}{self._outcome(event)}"
+        return "\n    ".join([head, " ".join(parameters), *self._numbers()])
 
     def _note_best(self, event: Told) -> None:
         self.front = event.front
@@ -188,13 +189,20 @@ class _State:
             self.best = f"best #{number} {text}"
 
     def _outcome(self, event: Told) -> str:
-        took = duration(event.seconds)
+        """How it ended and what it took: `  feasible, 12 s, 2 of 4 stages reused`."""
+        parts = [duration(event.seconds)]
         if self._failed is not None:
-            return f"failed in {self._failed.where}: {self._failed.message}  [{took}]"
-        numbers = "  ".join(self._estimates[n] for n in self._names if n in self._estimates)
-        verdict = "" if self._judged is None else f"{self._judged.verdict}  "
-        reused = f", {self._reused} of {self._made + self._reused} stages reused"
-        return f"{verdict}{numbers}  [{took}{reused if self._reused else ''}]"
+            parts.insert(0, f"failed in {self._failed.where}: {self._failed.message}")
+        elif self._judged is not None:
+            parts.insert(0, self._judged.verdict)
+        if self._reused:
+            parts.append(f"{self._reused} of {self._made + self._reused} stages reused")
+        return "  " + ", ".join(parts)
+
+    def _numbers(self) -> list[str]:
+        """The line of metrics, if there is anything to say."""
+        texts = [self._estimates[n] for n in self._names if n in self._estimates]
+        return ["  ".join(texts)] if texts else []
 
 
 class _StatusLine:
