@@ -110,7 +110,7 @@ def _show_trial(out: Console, study: Study, trial: Trial, reader: StudyReader) -
     for metric in dict.fromkeys(trial.metrics.values()):
         data = {k: getattr(metric, k) for k in ("value", "low", "high", "unit")}
         label = metric_name(metric.metric, metric.statistic)
-        out.print(f"  {label:<12} {interval_text(data)}, {metric.samples} samples")
+        out.print(f"  {label:<12} {interval_text(data)}, {plural(metric.samples, 'sample')}")
     for c in trial.constraints:
         out.print(Text(f"  {c.text}: {c.verdict}, scaled violation {c.violation:.3g}"))
     if trial.row.message:

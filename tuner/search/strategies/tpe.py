@@ -28,7 +28,7 @@ from tuner.search.strategies.base import (
     first_unseen,
 )
 
-_ATTEMPTS = 20  # proposals per trial before an unseen candidate is drawn instead
+_ATTEMPTS = 4  # proposals per trial before an unseen candidate is drawn instead; each refits
 _FAILED = 10.0  # scaled violation of a candidate that failed for certain
 
 
