@@ -18,7 +18,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
-from search_spaces.data_files import DataError, Row, nearest, read_rows
+from search_spaces.data_files import DataError, Row, read_rows
+from search_spaces.problems import hint
 
 __all__ = [
     "DataError",
@@ -162,13 +163,13 @@ def _check(spec: DataSpec) -> None:
     if not columns:
         raise DataError("template: no {column} in it, so that every row would be the same text")
     if spec.label is not None and spec.label not in columns:
-        hint = nearest(spec.label, columns)
-        raise DataError(f"label: {spec.label!r} is not in the template{hint}")
+        near = hint(spec.label, columns)
+        raise DataError(f"label: {spec.label!r} is not in the template{near}")
     named = [role for role, _ in spec.files]
     for name in (*named, *(name for name, _ in spec.split)):
         if name not in roles:
-            hint = nearest(name, roles)
-            raise DataError(f"data: unknown split {name!r}; expected {', '.join(roles)}{hint}")
+            near = hint(name, roles)
+            raise DataError(f"data: unknown split {name!r}; expected {', '.join(roles)}{near}")
     if not named:
         raise DataError("data: no files")
     if "all" in named and "train" in named:

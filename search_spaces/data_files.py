@@ -6,11 +6,12 @@ Knows nothing of splits, templates or labels: it is told which columns are wante
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+
+from search_spaces.problems import hint
 
 Row = dict[str, str]
 """One item of a data set: column -> text."""
@@ -21,12 +22,6 @@ RawRow = tuple[int, Mapping[str, object]]
 
 class DataError(ValueError):
     """The data cannot be used; one sentence that names the file and the row."""
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """`"; did you mean 'x'?"` for the known name nearest to `name`, or an empty text."""
-    found = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def read_rows(path: Path, columns: Sequence[str], filled: Sequence[str] = ()) -> list[Row]:
@@ -58,8 +53,8 @@ def _wanted(
     for column in columns:
         if column not in raw:
             there = ", ".join(map(repr, raw)) or "none"
-            hint = nearest(column, list(raw))
-            raise DataError(f"{path}, row {number}: no column {column!r}; there is {there}{hint}")
+            near = hint(column, list(raw))
+            raise DataError(f"{path}, row {number}: no column {column!r}; there is {there}{near}")
         text = _cell(raw[column])
         if text is None:
             kind = type(raw[column]).__name__
@@ -84,7 +79,7 @@ def _read_bytes(path: Path) -> bytes:
         content = path.read_bytes()
     except FileNotFoundError:
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise DataError(f"{path}: there is no such file{nearest(path.name, beside)}") from None
+        raise DataError(f"{path}: there is no such file{hint(path.name, beside)}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     if not content.strip():

@@ -30,16 +30,10 @@ from tuner.pipeline.store import Store
 from tuner.search.distributions import candidate_distributions, external
 from tuner.search.front import add_to_front, choose
 from tuner.search.judging import Judge, Numbers, verdict_of
-from tuner.search.strategies import Result, make_strategy
-from tuner.study.events import Confirmed, Event, Judged, Told, TrialAsked
+from tuner.search.strategies import FAILED_VIOLATION, Result, make_strategy
+from tuner.study.events import BASELINE, Confirmed, Event, Judged, Told, TrialAsked
 from tuner.study.history import History, PastTrial
 from tuner.study.ledger import Ledger
-
-BASELINE = -1
-"""The baseline's number."""
-
-FAILED_VIOLATION = 10.0
-"""The scaled violation told for every constraint of a candidate that failed for certain."""
 
 _SEARCH_ROUNDS = 3  # an undecided time is measured in up to this many times the usual processes
 _CONFIRMING = 1000  # processes of the confirmation are numbered from here

@@ -17,8 +17,9 @@ from search_spaces.units import format_quantity
 from tuner.report.answer import console, print_answer, trials_table
 from tuner.report.output import summary, trial_json
 from tuner.report.words import duration, interval_text, metric_name, plural, value_text
-from tuner.study.api import BASELINE, Study, Trial
+from tuner.study.api import Study, Trial
 from tuner.study.database import DatabaseError, open_engine
+from tuner.study.events import BASELINE
 from tuner.study.reader import StudyNotFoundError, StudyReader
 
 

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from tuner.report.words import duration, estimate_text, parameter_texts
 from tuner.study.events import (
+    BASELINE,
     Confirmed,
     Event,
     Failed,
@@ -32,8 +33,6 @@ from tuner.study.events import (
     Told,
     TrialAsked,
 )
-
-BASELINE = -1
 
 
 class JsonLines:

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner.search.front import choose
+from tuner.study.events import BASELINE
 from tuner.study.reader import StudyReader
 from tuner.study.rows import ConfirmedRow, ConstraintRow, MetricRow, StageRow, StudyRow, TrialRow
 
 if TYPE_CHECKING:
     import pandas as pd
-
-BASELINE = -1
 
 
 @dataclass(frozen=True, slots=True)

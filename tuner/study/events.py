@@ -11,6 +11,9 @@ from typing import Any
 
 Json = dict[str, Any]
 
+BASELINE = -1
+"""The number of the baseline's trial."""
+
 
 @dataclass(frozen=True, slots=True)
 class StudyStarted:

@@ -12,10 +12,10 @@ from typing import Any
 from evaluators.base import Estimate
 from tuner.search.judging import Numbers
 from tuner.search.strategies.base import Result
+from tuner.study.events import BASELINE
 from tuner.study.reader import StudyReader
 from tuner.study.rows import ConstraintRow, MetricRow, TrialRow
 
-BASELINE = -1
 _FINISHED = frozenset({"complete", "failed", "infeasible"})
 
 

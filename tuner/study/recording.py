@@ -22,6 +22,7 @@ from tuner.study.encoding import (
     to_json,
 )
 from tuner.study.events import (
+    BASELINE,
     Confirmed,
     Event,
     Failed,
@@ -36,9 +37,6 @@ from tuner.study.events import (
     TrialAsked,
 )
 from tuner.study.statements import Statements
-
-BASELINE = -1
-"""The number of the baseline's trial."""
 
 Row = dict[str, Any]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 
 from search_spaces.space import Space
-from tuner.search.strategies.base import Result, Strategy
+from tuner.search.strategies.base import FAILED_VIOLATION, Result, Strategy
 
-__all__ = ["NAMES", "Result", "Strategy", "make_strategy"]
+__all__ = ["FAILED_VIOLATION", "NAMES", "Result", "Strategy", "make_strategy"]
 
 _CLASSES = {"tpe": "TpeStrategy", "grid": "GridStrategy", "random": "RandomStrategy"}
 NAMES = tuple(_CLASSES)

@@ -27,6 +27,9 @@ from search_spaces.candidates import (
 from search_spaces.space import Choices, Space
 from search_spaces.vocabulary import Value
 
+FAILED_VIOLATION = 10.0
+"""The scaled violation told for every constraint of a candidate that failed for certain."""
+
 
 @dataclass(frozen=True, slots=True)
 class Result:

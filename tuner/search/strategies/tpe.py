@@ -21,6 +21,7 @@ from search_spaces.space import Choices, Space
 from search_spaces.vocabulary import Value
 from tuner.search.distributions import candidate_distributions, directions, external, label
 from tuner.search.strategies.base import (
+    FAILED_VIOLATION,
     Result,
     Strategy,
     default_first,
@@ -29,7 +30,6 @@ from tuner.search.strategies.base import (
 )
 
 _ATTEMPTS = 4  # proposals per trial before an unseen candidate is drawn instead; each refits
-_FAILED = 10.0  # scaled violation of a candidate that failed for certain
 
 
 class TpeStrategy(Strategy):
@@ -59,14 +59,14 @@ class TpeStrategy(Strategy):
         if result.transient:
             return
         failed = result.objectives is None
-        violations = {k: max(v, _FAILED) for k, v in result.violations.items()}
         self._study.add_trial(
             create_trial(
                 state=TrialState.PRUNED if failed else TrialState.COMPLETE,
                 values=result.objectives,
                 params=external(candidate.decisions),
                 distributions=candidate_distributions(self.space, candidate),
-                constraints=(violations or {"ran": _FAILED}) if failed else dict(result.violations),
+                constraints=dict(result.violations)
+                or ({"ran": FAILED_VIOLATION} if failed else {}),
             )
         )
 
