@@ -29,7 +29,10 @@ class NotEnoughSamples(MeasurementError):
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A model on disk: its format ("hf", "adapter", "genai"), its folder, and an adapter's base."""
+    """A model on disk: its folder, and an adapter's base.
+
+    `format`: "hf", "quantized", "adapter", "onnx" or "genai"; `PassSpec` says what they are.
+    """
 
     format: str
     path: Path

@@ -31,6 +31,11 @@ def split_prompt(template: str, label: str, row: Mapping[str, str]) -> tuple[str
     return prompt, row[label] + rest
 
 
+def classifier_text(template: str, label: str, row: Mapping[str, str]) -> str:
+    """What an encoder reads of a row: the text up to the label, without white space at its end."""
+    return split_prompt(template, label, row)[0].rstrip()
+
+
 def _fill(literal: str, column: str | None, row: Mapping[str, str]) -> str:
     return literal if column is None else literal + row[column]
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from search_spaces.conditions import Condition
 from search_spaces.space import Choices, Domain, Fixed, OneOf, Range, Space, Step
-from search_spaces.vocabulary import PassSpec, Value
+from search_spaces.vocabulary import INPUT, PassSpec, Value
 
 SOURCE_FORMAT = "hf"
 """The format of a model as it comes in: a transformers checkpoint folder."""
@@ -89,19 +89,85 @@ def default_candidate(space: Space) -> Candidate:
 
 
 def baseline_candidate(space: Space) -> Candidate:
-    """The unoptimised model in its runtime: passes that only convert, at their neutral values."""
+    """The unoptimised model in its runtime: passes that only convert, at their neutral values.
+
+    And those that the space counts to the baseline, at their fixed values or defaults.
+    """
     steps: list[CandidateStep] = []
     model_format = SOURCE_FORMAT
     for step in _first_alternatives(space):
         spec = step.spec
-        if spec.neutral is None or model_format in spec.passes_through:
+        if spec.neutral is None and not step.baseline:
             continue
-        if model_format not in spec.accepts:
+        if model_format in spec.passes_through or model_format not in spec.accepts:
             continue
-        parameters = {p.name: p.default for p in spec.parameters} | dict(spec.neutral)
-        steps.append(CandidateStep(step.id, spec, parameters))
+        chosen = _plain_values(step) if step.baseline else dict(spec.neutral or {})
+        steps.append(CandidateStep(step.id, spec, complete(spec, chosen, model_format)))
         model_format = spec.gives or model_format
     return Candidate({}, tuple(steps))
+
+
+def _plain_values(step: Step) -> dict[str, Value]:
+    """The values of parameters without a choice, and of the others those nearest their default."""
+    values: dict[str, Value] = {}
+    for name, domain in step.parameters.items():
+        own = {f"{step.id}.{known}": value for known, value in values.items()}
+        if holds(domain.when, own, step.id):
+            values[name] = _plain_value(step, name, domain)
+    return values
+
+
+def _plain_value(step: Step, name: str, domain: Domain) -> Value:
+    if isinstance(domain, Fixed):
+        return domain.value
+    return parameter_decision(step, name, domain).default
+
+
+def complete(spec: PassSpec, chosen: Mapping[str, Value], model_format: str) -> dict[str, Value]:
+    """Every parameter of a pass on a model of this format: chosen, or fixed, or the default.
+
+    What has no effect beside the others keeps its default, so that one thing has one key.
+    """
+    values = {p.name: p.default for p in spec.parameters}
+    values |= dict(chosen) | dict(spec.fixes.get(model_format, {}))
+    for parameter in spec.parameters:
+        if not _satisfied(parameter.applies, values, model_format):
+            values[parameter.name] = parameter.default
+    return values
+
+
+def is_open(step: Step, name: str, scope: Mapping[str, Value], model_format: str) -> bool:
+    """Whether a parameter of a step is to be asked for, under what is known so far.
+
+    It is not where the format fixes it, its condition does not hold, or it has no effect.
+    """
+    if name in step.spec.fixes.get(model_format, {}):
+        return False
+    if not holds(step.parameters[name].when, scope, step.id):
+        return False
+    known = _known(step, scope, model_format)
+    return _satisfied(step.spec.parameter(name).applies, known, model_format)
+
+
+def effect_names(step: Step) -> set[str]:
+    """The full names of parameters that decide whether another one has an effect."""
+    parameters = map(step.spec.parameter, step.parameters)
+    return {f"{step.id}.{name}" for p in parameters for name in p.applies if name != INPUT}
+
+
+def _known(step: Step, scope: Mapping[str, Value], model_format: str) -> dict[str, Value]:
+    """The values of a step's own parameters that are settled, those never asked for included."""
+    prefix = f"{step.id}."
+    values = {p.name: p.default for p in step.spec.parameters if p.name not in step.parameters}
+    values |= {k.removeprefix(prefix): v for k, v in scope.items() if k.startswith(prefix)}
+    return values | dict(step.spec.fixes.get(model_format, {}))
+
+
+def _satisfied(
+    applies: Mapping[str, tuple[Value, ...]], known: Mapping[str, Value], model_format: str
+) -> bool:
+    known = {**known, INPUT: model_format}
+    return all(known[name] in values for name, values in applies.items() if name in known)
 
 
 def enumerate_candidates(space: Space) -> Iterator[Candidate]:
@@ -186,12 +252,11 @@ class _Builder:
 
     def _add_step(self, step: Step) -> None:
         self.scope[step.id] = True
-        parameters = {p.name: p.default for p in step.spec.parameters}
+        chosen: dict[str, Value] = {}
         for name, domain in step.parameters.items():
-            if not holds(domain.when, self.scope, step.id):
-                continue
-            value = self._value(step, name, domain)
-            parameters[name] = self.scope[f"{step.id}.{name}"] = value
+            if is_open(step, name, self.scope, self.model_format):
+                chosen[name] = self.scope[f"{step.id}.{name}"] = self._value(step, name, domain)
+        parameters = complete(step.spec, chosen, self.model_format)
         self.steps.append(CandidateStep(step.id, step.spec, parameters))
         self.model_format = step.spec.gives or self.model_format
 
@@ -250,5 +315,8 @@ def _first_alternatives(space: Space) -> Iterator[Step]:
         if isinstance(item, Step):
             yield item
             continue
-        neutral = [a for a in item.alternatives if all(s.spec.neutral is not None for s in a)]
-        yield from (neutral or [()])[0]
+        neutral = [
+            a for a in item.alternatives if all(s.baseline or s.spec.neutral is not None for s in a)
+        ]
+        marked = [a for a in neutral if any(s.baseline for s in a)]
+        yield from (marked or neutral or [()])[0]

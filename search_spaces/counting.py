@@ -12,8 +12,10 @@ from dataclasses import dataclass, field, replace
 
 from search_spaces.candidates import (
     SOURCE_FORMAT,
+    effect_names,
     holds,
     is_continuous,
+    is_open,
     option,
     option_count,
 )
@@ -122,7 +124,7 @@ class _Counter:
         full = f"{step.id}.{name}"
         result: States = {}
         for state, count in states.items():
-            if not holds(domain.when, dict(state.scope), step.id):
+            if not is_open(step, name, dict(state.scope), state.model_format):
                 _merge(result, {state: count})
             elif full in self.asked:
                 for value in self._values(domain):
@@ -169,6 +171,7 @@ def _names_asked(space: Space) -> frozenset[str]:
             names |= _full_names(step.when, step)
             for domain in step.parameters.values():
                 names |= _full_names(domain.when, step)
+            names |= effect_names(step)
     return frozenset(names)
 
 

@@ -1,7 +1,7 @@
 """Whether the passes of a pipeline fit one another, in every combination that can come up.
 
-Follows the model's format through optional steps, alternatives and conditions, before anything
-runs. Knows nothing of files and lines: a misfit names its step.
+Follows the model's format and kind through optional steps, alternatives and conditions, before
+anything runs. Knows nothing of files and lines: a misfit names its step.
 """
 
 from __future__ import annotations
@@ -9,11 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from search_spaces.candidates import SOURCE_FORMAT, holds, is_continuous, option, option_count
+from search_spaces.candidates import (
+    SOURCE_FORMAT,
+    effect_names,
+    holds,
+    is_continuous,
+    is_open,
+    option,
+    option_count,
+)
 from search_spaces.conditions import Condition
 from search_spaces.problems import listed
 from search_spaces.space import Choices, Domain, Fixed, OneOf, Range, Step
-from search_spaces.vocabulary import EvaluatorSpec, PassSpec, Value
+from search_spaces.vocabulary import KINDS, EvaluatorSpec, PassSpec, Value
 
 _MAX_STATES = 500
 _MAX_VALUES = 64
@@ -30,12 +38,17 @@ class Misfit:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What a combination of decisions has led to. `skipped`: what was left out since `giver`."""
+    """What a combination of decisions has led to. `skipped`: what was left out since `giver`.
+
+    `kinds`: of which kind the model may be; `narrower`: the step that last made them fewer.
+    """
 
     model_format: str
     giver: str
     skipped: tuple[str, ...]
     scope: tuple[tuple[str, Value], ...]
+    kinds: frozenset[str] = KINDS
+    narrower: str = "the model"
 
     def knowing(self, name: str, value: Value) -> _State:
         known = tuple(item for item in self.scope if item[0] != name)
@@ -46,13 +59,16 @@ def misfits(
     items: Iterable[Step | OneOf],
     evaluators: Iterable[EvaluatorSpec],
     passes: Mapping[str, PassSpec],
+    task: str | None = None,
+    kind: str | None = None,
 ) -> list[Misfit]:
     """What does not fit, each step or evaluator with each format once.
 
+    `task`: what the model is for, `kind`: "causal" or "encoder", None where that is not known.
     Every misfit can come up. Where conditions ask about more combinations than can be looked at
     in a moment, some may be missed; those candidates are refused when they come up.
     """
-    walk = _Walk(tuple(items), passes)
+    walk = _Walk(tuple(items), passes, task, KINDS if kind is None else frozenset({kind}))
     states = walk.run()
     found = dict.fromkeys(walk.found)
     for evaluator in evaluators:
@@ -72,14 +88,22 @@ def _unmeasurable(
 
 
 class _Walk:
-    def __init__(self, items: tuple[Step | OneOf, ...], passes: Mapping[str, PassSpec]) -> None:
+    def __init__(
+        self,
+        items: tuple[Step | OneOf, ...],
+        passes: Mapping[str, PassSpec],
+        task: str | None,
+        kinds: frozenset[str],
+    ) -> None:
         self._items = items
         self._passes = passes
+        self._task = task
+        self._kinds = kinds
         self._asked = frozenset(_names_asked(items))
         self.found: list[Misfit] = []
 
     def run(self) -> list[_State]:
-        states = [_State(SOURCE_FORMAT, "the model", (), ())]
+        states = [_State(SOURCE_FORMAT, "the model", (), (), self._kinds)]
         for item in self._items:
             states = self._item(item, states)
         return states
@@ -108,8 +132,12 @@ class _Walk:
             applies = holds(step.when, dict(state.scope), "")
             if step.optional or not applies:
                 result.append(replace(unused, skipped=(*state.skipped, step.id)))
-            if applies and self._fits(step, state):
-                used.append(self._noted(state, step.id, True))
+            if applies and self._fits(step, state) and self._is_for(step, state):
+                self._check_fixed(step, state.model_format)
+                kinds = state.kinds & step.spec.kinds
+                narrower = state.narrower if kinds == state.kinds else step.id
+                grown = replace(state, kinds=kinds, narrower=narrower)
+                used.append(self._noted(grown, step.id, True))
         return _distinct([*result, *self._used(step, used)])
 
     def _fits(self, step: Step, state: _State) -> bool:
@@ -123,6 +151,46 @@ class _Walk:
         self.found.append(Misfit(step.id, f"takes {takes}, not {given}{cure}", is_step=True))
         return False
 
+    def _is_for(self, step: Step, state: _State) -> bool:
+        """Whether a step is made for such a model and task; noted when it is not."""
+        spec = step.spec
+        if self._task is not None and self._task not in spec.tasks:
+            message = f"is for {listed(sorted(spec.tasks))}, not {self._task}"
+            self.found.append(Misfit(step.id, message, is_step=True))
+            return False
+        if state.kinds & spec.kinds:
+            return True
+        is_model = state.narrower == "the model"
+        has = "the model is one" if is_model else f"{state.narrower} takes only those"
+        takes, given = _kind_words(spec.kinds), _kind_words(state.kinds)
+        message = f"takes {takes}, not {given} ({has}){self._sibling(step, state)}"
+        self.found.append(Misfit(step.id, message, is_step=True))
+        return False
+
+    def _sibling(self, step: Step, state: _State) -> str:
+        """Which passes do take such a model and give what this one gives."""
+        fitting = [
+            spec.name
+            for spec in self._passes.values()
+            if state.kinds & spec.kinds
+            and state.model_format in spec.accepts
+            and spec.gives not in (None, state.model_format)
+            and step.spec.gives not in (None, state.model_format)
+        ]
+        return f"; {listed(fitting)} would take it" if fitting else ""
+
+    def _check_fixed(self, step: Step, model_format: str) -> None:
+        """Note a parameter that cannot have the only value that this format leaves."""
+        for name, only in step.spec.fixes.get(model_format, {}).items():
+            domain = step.parameters.get(name)
+            if domain is None or not isinstance(domain, (Fixed, Choices)):
+                continue
+            values = (domain.value,) if isinstance(domain, Fixed) else domain.values
+            if only not in values:
+                found = listed(str(value) for value in values)
+                message = f"{name} is {found}, but of a {model_format} model it can only be {only}"
+                self.found.append(Misfit(step.id, message, is_step=True))
+
     def _used(self, step: Step, states: list[_State]) -> list[_State]:
         for name, domain in step.parameters.items():
             grown = (s for state in states for s in self._values(step, name, domain, state))
@@ -134,7 +202,8 @@ class _Walk:
 
     def _values(self, step: Step, name: str, domain: Domain, state: _State) -> Iterator[_State]:
         full = f"{step.id}.{name}"
-        if full not in self._asked or not holds(domain.when, dict(state.scope), step.id):
+        scope = dict(state.scope)
+        if full not in self._asked or not is_open(step, name, scope, state.model_format):
             yield state
             return
         for value in _some_values(domain):
@@ -144,11 +213,16 @@ class _Walk:
         return state.knowing(name, value) if name in self._asked else state
 
 
+def _kind_words(kinds: Iterable[str]) -> str:
+    words = {"causal": "language models that generate", "encoder": "encoders"}
+    return listed(words[kind] for kind in sorted(kinds))
+
+
 def _distinct(states: Iterable[_State]) -> list[_State]:
     """One state for each format, giver and scope; at most so many that it takes no time."""
     found: dict[tuple[object, ...], _State] = {}
     for state in states:
-        found.setdefault((state.model_format, state.giver, state.scope), state)
+        found.setdefault((state.model_format, state.giver, state.scope, state.kinds), state)
         if len(found) == _MAX_STATES:
             break
     return list(found.values())
@@ -184,6 +258,7 @@ def _names_asked(items: Iterable[Step | OneOf]) -> Iterator[str]:
         steps = (item,) if isinstance(item, Step) else [s for a in item.alternatives for s in a]
         for step in steps:
             yield from _full_names(step.when, step)
+            yield from effect_names(step)
             for domain in step.parameters.values():
                 yield from _full_names(domain.when, step)
 

@@ -48,7 +48,7 @@ def _step(step: Step) -> Json:
         "parameters": {name: _domain(d) for name, d in step.parameters.items()},
         "optional": step.optional,
         "when": step.when.text if step.when else None,
-    }
+    } | ({"baseline": True} if step.baseline else {})
 
 
 def _domain(domain: Domain) -> Json:

@@ -24,7 +24,7 @@ from search_spaces.space import Domain, OneOf, Step
 from search_spaces.vocabulary import PassSpec
 from search_spaces.yaml_nodes import Entry, ListNode, MappingNode, Node, ScalarNode
 
-STEP_KEYS = ("optional", "when")
+STEP_KEYS = ("optional", "when", "baseline")
 ONE_OF = "one_of"
 NONE = "none"
 """The alternative that does nothing."""
@@ -100,7 +100,7 @@ class _Reader:
             self.pipeline.complete = False
             return None
         alternatives = [(item.place, self._alternative(item)) for item in listing.items]
-        if self._optional(node, ONE_OF) and all(steps for _, steps in alternatives):
+        if self._flag(node, "optional", ONE_OF) and all(steps for _, steps in alternatives):
             alternatives.append((place, ()))
         if len(alternatives) < 2:
             message = "one_of has one alternative, expected two or more, or optional: true"
@@ -183,14 +183,15 @@ class _Reader:
         when = None if step is None else self._when(step.entries.get("when"), step_id, None)
         self.names.add_step(step_id, spec)
         domains = {} if parameters is None else self._parameters(step_id, spec, parameters)
-        optional = step is not None and self._optional(step, step_id)
-        return Step(step_id, spec, domains, optional, when)
+        optional = step is not None and self._flag(step, "optional", step_id)
+        baseline = step is not None and self._flag(step, "baseline", step_id)
+        return Step(step_id, spec, domains, optional, when, baseline)
 
-    def _optional(self, node: MappingNode, what: str) -> bool:
-        entry = node.entries.get("optional")
+    def _flag(self, node: MappingNode, key: str, what: str) -> bool:
+        entry = node.entries.get(key)
         if entry is None:
             return False
-        return flag(entry.node, f"{what}: optional", self._problems) or False
+        return flag(entry.node, f"{what}: {key}", self._problems) or False
 
     def _parameters(self, step: str, spec: PassSpec, node: Node) -> dict[str, Domain]:
         if is_nothing(node):

@@ -16,10 +16,12 @@ from search_spaces.data import DataSpec
 from search_spaces.data_reader import read_data
 from search_spaces.formats import misfits
 from search_spaces.goals_reader import Goals, GoalsReader, check_labels
+from search_spaces.kinds import kind_of_folder
 from search_spaces.node_values import mapping, require, wrong
 from search_spaces.overrides import Overrides, apply, extras
 from search_spaces.pipeline_reader import Pipeline, read_pipeline
 from search_spaces.problems import Place, Problems
+from search_spaces.references import Reference
 from search_spaces.settings_reader import (
     name_of_file,
     read_limits,
@@ -105,6 +107,9 @@ class _Reader:
         search = self._search()
         limits = self._block("limits", lambda node: read_limits(node, self._problems))
         self._check_whole(pipeline, goals, search, data)
+        self._check_installed(pipeline)
+        if pipeline.complete:
+            self._check_formats(pipeline, goals, task, model)
         if self._problems.found or model is None or task is None:
             return None
         return Space(
@@ -174,8 +179,6 @@ class _Reader:
         self._check_trained(pipeline)
         if search.strategy == "grid":
             self._check_grid(pipeline)
-        if pipeline.complete:
-            self._check_formats(pipeline, goals)
 
     def _check_trained(self, pipeline: Pipeline) -> None:
         if "data" in self._entries:
@@ -193,8 +196,30 @@ class _Reader:
                     message = "a grid cannot list a continuous range; give it a step, or choices"
                     self._problems.add(pipeline.places[full], f"{full}: {message}")
 
-    def _check_formats(self, pipeline: Pipeline, goals: Goals) -> None:
+    def _check_installed(self, pipeline: Pipeline) -> None:
+        for step in (s for item in pipeline.items for s in steps_of(item)):
+            for distribution, extra in step.spec.requires.items():
+                if not _is_installed(distribution):
+                    message = f"{step.id} needs {distribution}, which is not installed; the extra "
+                    place = pipeline.places[step.id]
+                    self._problems.add(place, f"{message}`{extra}` of this program brings it")
+
+    def _check_formats(
+        self, pipeline: Pipeline, goals: Goals, task: str | None, model: Reference | None
+    ) -> None:
         evaluators = [self._vocabulary.evaluators[name] for name in goals.evaluators]
-        for misfit in misfits(pipeline.items, evaluators, self._vocabulary.passes):
+        kind = None if model is None or model.path is None else kind_of_folder(model.path)
+        passes = self._vocabulary.passes
+        for misfit in misfits(pipeline.items, evaluators, passes, task, kind):
             places = pipeline.places if misfit.is_step else goals.places
             self._problems.add(places[misfit.name], f"{misfit.name} {misfit.message}")
+
+
+def _is_installed(distribution: str) -> bool:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        version(distribution)
+    except PackageNotFoundError:
+        return False
+    return True

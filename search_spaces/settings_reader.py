@@ -16,10 +16,10 @@ from search_spaces.problems import Problems
 from search_spaces.references import Reference, parse_reference
 from search_spaces.space import Limits, SearchSettings
 from search_spaces.units import parse_duration, parse_size
+from search_spaces.vocabulary import TASKS
 from search_spaces.yaml_nodes import Entry, Node
 
 STRATEGIES = ("tpe", "grid", "random")
-TASKS = ("text-classification", "text-generation")
 _SEARCH_KEYS = ("strategy", "trials", "max_time", "seed")
 _LIMIT_KEYS = ("time", "memory")
 _MAX_SEED = 2**32 - 1  # what NumPy takes

@@ -49,13 +49,18 @@ Domain = Fixed | Choices | Range
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A pass in the pipeline. `id` is the pass's name, or name_2, name_3 where it comes again."""
+    """A pass in the pipeline. `id` is the pass's name, or name_2, name_3 where it comes again.
+
+    `baseline`: the unoptimised model has it too, such as the fine-tuning that gives an encoder
+    its classification head.
+    """
 
     id: str
     spec: PassSpec
     parameters: Mapping[str, Domain]
     optional: bool = False
     when: Condition | None = None
+    baseline: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+KINDS = frozenset({"causal", "encoder"})
+"""Kinds of model: language models that generate, and encoders that classify."""
+
+TASKS = ("text-classification", "text-generation")
+
+INPUT = "input"
+"""In `ParameterSpec.applies`: the format of the model that comes in."""
+
 type_names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 Value = None | bool | int | float | str | tuple["Value", ...]
@@ -41,6 +49,9 @@ class ParameterSpec:
     `choices` closes the set of legal values. `nullable` admits `null`.
     `search` is what a generated space searches by default (values, or a range).
     `unavailable` says why a legal value cannot be used on this machine, or returns None.
+    `applies`: the parameter has an effect only where each parameter named here, declared before
+    it, has one of the values given (or where the model's format, under `INPUT`, is one of them).
+    Elsewhere nobody is asked for it, and it keeps its default.
     """
 
     name: str
@@ -53,6 +64,7 @@ class ParameterSpec:
     nullable: bool = False
     search: tuple[Value, ...] | SearchRange | None = None
     unavailable: Callable[[Value], str | None] | None = None
+    applies: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +72,13 @@ class PassSpec:
     """The declaration of a pass.
 
     `accepts` and `gives` name model formats: "hf" (a transformers checkpoint folder),
-    "adapter" (a peft adapter beside its base), "genai" (an ONNX Runtime GenAI folder).
-    `gives` None means: the format that came in.
+    "quantized" (one with packed weights of few bits, in the GPTQ layout), "adapter" (a peft
+    adapter beside its base), "onnx" (an encoder as `model.onnx` beside its tokenizer), "genai"
+    (an ONNX Runtime GenAI folder). `gives` None means: the format that came in.
+    `kinds`, `tasks`: the kinds of model and the tasks that the pass is made for.
+    `fixes`: for a format that comes in, the values that parameters can only have then.
+    `providers`: the execution providers that the result runs on; empty: the pass does not matter.
+    `requires`: distributions that must be installed, each with the extra that brings it.
     `passes_through`: formats on which the pass has nothing to do; it is left out of such a
     pipeline (merge_adapter on a model that has no adapter).
     `neutral`: the parameters at which the pass only converts and does not trade quality; the
@@ -82,6 +99,11 @@ class PassSpec:
     deterministic: bool = True
     uses_data: bool = False
     libraries: tuple[str, ...] = ()
+    kinds: frozenset[str] = KINDS
+    tasks: tuple[str, ...] = TASKS
+    fixes: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    providers: frozenset[str] = frozenset()
+    requires: Mapping[str, str] = field(default_factory=dict)
 
     def parameter(self, name: str) -> ParameterSpec:
         """The parameter of that name; KeyError when there is none."""

@@ -28,6 +28,12 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A transformers folder: BERT architecture, no head, random weights, fp32. Read only."""
+    return tiny_models.save_bert(tmp_path_factory.mktemp("tiny_bert"))
+
+
+@pytest.fixture(scope="session")
 def tiny_genai(tiny_phi3: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An ONNX Runtime GenAI folder, fp32, built from `tiny_phi3`. Read only."""
     return tiny_models.save_genai(tiny_phi3, tmp_path_factory.mktemp("tiny_genai") / "model")

@@ -177,6 +177,29 @@ def save_llama(folder: Path, **changes: Any) -> Path:
     return _save(LlamaForCausalLM, LlamaConfig(**fields), words, folder)
 
 
+def encoder_tokenizer() -> Any:
+    """The tokenizer as an encoder's: <s> before a text, </s> behind it, and a mask token."""
+    from tokenizers import processors
+
+    words = tokenizer()
+    words.add_special_tokens({"cls_token": "<s>", "sep_token": "</s>", "mask_token": "<unk>"})
+    words.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)]
+    )
+    return words
+
+
+def save_bert(folder: Path, **changes: Any) -> Path:
+    """Write a BERT of 4 layers, hidden 64, without a head, as sentence encoders come."""
+    from transformers import BertConfig, BertModel
+
+    words = encoder_tokenizer()
+    fields = _sizes(len(words)) | {"num_hidden_layers": 4} | changes
+    for name in ("num_key_value_heads", "bos_token_id", "eos_token_id"):
+        fields.pop(name, None)
+    return _save(BertModel, BertConfig(**fields), words, folder)
+
+
 def save_genai(source: Path, folder: Path) -> Path:
     """Build the fp32 ONNX Runtime GenAI folder of a checkpoint, with the builder's defaults."""
     import onnxruntime_genai.models  # noqa: F401 - puts the builder's modules on the path

@@ -22,7 +22,7 @@ PARAMETERS = [
     for name in PASSES
     for spec in all_passes()[name].spec.parameters
 ]
-FORMATS = {"hf", "adapter", "genai"}
+FORMATS = {"hf", "quantized", "adapter", "onnx", "genai"}
 
 Models = Callable[[str], Artifact]
 

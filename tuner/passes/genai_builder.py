@@ -15,11 +15,13 @@ from shutil import which
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from search_spaces.vocabulary import Aspect, ParameterSpec, PassSpec, Value
+from search_spaces.vocabulary import INPUT, Aspect, ParameterSpec, PassSpec, Value
 from tuner.passes.base import Pass, PassError, StageContext
 
 QUANTISED = ("int8", "int4")
 BLOCKS = (16, 32, 64, 128, 256)
+ROUNDED_HERE: dict[str, tuple[Value, ...]] = {"precision": QUANTISED, INPUT: ("hf",)}
+"""Where it is this pass that rounds the weights."""
 
 
 def cuda_unavailable(value: Value) -> str | None:
@@ -47,10 +49,12 @@ class GenaiBuilder(Pass):
         name="genai_builder",
         version=1,
         help="Build an ONNX Runtime GenAI model, with weights of 4, 8, 16 or 32 bits.",
-        accepts=frozenset({"hf"}),
+        accepts=frozenset({"hf", "quantized"}),
         gives="genai",
         changes=frozenset({Aspect.WEIGHTS, Aspect.STRUCTURE}),
         neutral={"precision": "fp32"},
+        kinds=frozenset({"causal"}),
+        fixes={"quantized": {"precision": "int4"}},  # the weights come packed already
         libraries=(
             "onnxruntime-genai",
             "onnxruntime-genai-cuda",
@@ -84,6 +88,7 @@ class GenaiBuilder(Pass):
                 "Weights that share one scale (int8, int4).",
                 choices=BLOCKS,
                 search=(32, 64, 128),
+                applies=ROUNDED_HERE,
             ),
             ParameterSpec(
                 "accuracy_level",
@@ -92,6 +97,7 @@ class GenaiBuilder(Pass):
                 "Arithmetic of quantised matrices: 4: int8, 1: fp32, 0: the runtime decides.",
                 choices=(0, 1, 2, 3, 4),
                 search=(1, 4),
+                applies={"precision": QUANTISED},
             ),
             ParameterSpec(
                 "algorithm",
@@ -108,12 +114,14 @@ class GenaiBuilder(Pass):
                     "k_quant_linear",
                 ),
                 search=("default", "rtn", "k_quant", "rtn_last", "k_quant_last", "k_quant_mixed"),
+                applies=ROUNDED_HERE,
             ),
             ParameterSpec(
                 "symmetric",
                 bool,
                 True,
                 "Round around zero; false: a zero point for each block. k_quant always has one.",
+                applies=ROUNDED_HERE | {"algorithm": ("default", "rtn", "rtn_last")},
             ),
             ParameterSpec(
                 "share_embeddings",

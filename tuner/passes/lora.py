@@ -38,7 +38,7 @@ class Lora(Pass):
         name="lora",
         version=1,
         help="Fine-tune low-rank adapters (LoRA) on the training data.",
-        accepts=frozenset({"hf"}),
+        accepts=frozenset({"hf", "quantized"}),
         gives="adapter",
         changes=frozenset({Aspect.WEIGHTS}),
         neutral=None,

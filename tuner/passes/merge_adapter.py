@@ -5,13 +5,9 @@ Knows nothing of how the adapter was trained.
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 from search_spaces.vocabulary import Aspect, PassSpec
+from tuner.models.checkpoint import copy_other_files
 from tuner.passes.base import Pass, PassError, StageContext
-
-WEIGHTS = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json")
 
 
 class MergeAdapter(Pass):
@@ -23,7 +19,7 @@ class MergeAdapter(Pass):
         help="Merge a LoRA adapter into the weights of its base model.",
         accepts=frozenset({"adapter"}),
         gives="hf",
-        passes_through=frozenset({"hf"}),
+        passes_through=frozenset({"hf", "quantized"}),
         changes=frozenset({Aspect.WEIGHTS}),
         neutral={},
         parameters=(),
@@ -43,11 +39,4 @@ class MergeAdapter(Pass):
         )
         merged = PeftModel.from_pretrained(model, context.model.path).merge_and_unload()
         merged.save_pretrained(context.output)
-        _copy_other_files(base.path, context.output)
-
-
-def _copy_other_files(base: Path, output: Path) -> None:
-    """Configuration, tokenizer and chat template as the base has them: merging changes none."""
-    for path in sorted(base.iterdir()):
-        if path.is_file() and not path.name.startswith(".") and not path.name.endswith(WEIGHTS):
-            shutil.copyfile(path, output / path.name)
+        copy_other_files(base.path, context.output)
