@@ -20,11 +20,11 @@ check: .venv/.installed-dev
 .venv/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) torch==2.13.0
-	$(PIP) -e '.[cpu]'
+	$(PIP) -e '.[cpu,openvino]'
 	touch $@
 
 .venv/.installed-dev: .venv/.installed
-	$(PIP) -e '.[cpu,dashboard,dev]'
+	$(PIP) -e '.[cpu,openvino,autoround,dashboard,dev]'
 	touch $@
 
 clean:

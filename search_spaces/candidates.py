@@ -131,7 +131,7 @@ def complete(spec: PassSpec, chosen: Mapping[str, Value], model_format: str) -> 
     values = {p.name: p.default for p in spec.parameters}
     values |= dict(chosen) | dict(spec.fixes.get(model_format, {}))
     for parameter in spec.parameters:
-        if not _satisfied(parameter.applies, values, model_format):
+        if not _has_effect(spec, parameter.name, values, model_format):
             values[parameter.name] = parameter.default
     return values
 
@@ -146,7 +146,7 @@ def is_open(step: Step, name: str, scope: Mapping[str, Value], model_format: str
     if not holds(step.parameters[name].when, scope, step.id):
         return False
     known = _known(step, scope, model_format)
-    return _satisfied(step.spec.parameter(name).applies, known, model_format)
+    return _has_effect(step.spec, name, known, model_format)
 
 
 def effect_names(step: Step) -> set[str]:
@@ -163,11 +163,17 @@ def _known(step: Step, scope: Mapping[str, Value], model_format: str) -> dict[st
     return values | dict(step.spec.fixes.get(model_format, {}))
 
 
-def _satisfied(
-    applies: Mapping[str, tuple[Value, ...]], known: Mapping[str, Value], model_format: str
-) -> bool:
+def _has_effect(spec: PassSpec, name: str, known: Mapping[str, Value], model_format: str) -> bool:
+    """Whether a parameter has an effect beside what is known of the others.
+
+    It has none where one that it depends on has none either.
+    """
     known = {**known, INPUT: model_format}
-    return all(known[name] in values for name, values in applies.items() if name in known)
+    return all(
+        (other not in known or known[other] in values)
+        and (other == INPUT or _has_effect(spec, other, known, model_format))
+        for other, values in spec.parameter(name).applies.items()
+    )
 
 
 def enumerate_candidates(space: Space) -> Iterator[Candidate]:

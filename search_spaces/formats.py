@@ -19,6 +19,7 @@ from search_spaces.candidates import (
     option_count,
 )
 from search_spaces.conditions import Condition
+from search_spaces.kinds import kind_words
 from search_spaces.problems import listed
 from search_spaces.space import Choices, Domain, Fixed, OneOf, Range, Step
 from search_spaces.vocabulary import KINDS, EvaluatorSpec, PassSpec, Value
@@ -162,7 +163,7 @@ class _Walk:
             return True
         is_model = state.narrower == "the model"
         has = "the model is one" if is_model else f"{state.narrower} takes only those"
-        takes, given = _kind_words(spec.kinds), _kind_words(state.kinds)
+        takes, given = kind_words(spec.kinds), kind_words(state.kinds)
         message = f"takes {takes}, not {given} ({has}){self._sibling(step, state)}"
         self.found.append(Misfit(step.id, message, is_step=True))
         return False
@@ -175,7 +176,7 @@ class _Walk:
             if state.kinds & spec.kinds
             and state.model_format in spec.accepts
             and spec.gives not in (None, state.model_format)
-            and step.spec.gives not in (None, state.model_format)
+            and (spec.neutral is None) == (step.spec.neutral is None)
         ]
         return f"; {listed(fitting)} would take it" if fitting else ""
 
@@ -211,11 +212,6 @@ class _Walk:
 
     def _noted(self, state: _State, name: str, value: Value) -> _State:
         return state.knowing(name, value) if name in self._asked else state
-
-
-def _kind_words(kinds: Iterable[str]) -> str:
-    words = {"causal": "language models that generate", "encoder": "encoders"}
-    return listed(words[kind] for kind in sorted(kinds))
 
 
 def _distinct(states: Iterable[_State]) -> list[_State]:

