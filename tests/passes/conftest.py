@@ -1,4 +1,4 @@
-"""Fixtures for tests of passes: running one, and a model of each format to run it on."""
+"""Fixtures for tests of passes: running one, and a model of every kind and format to run it on."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from pathlib import Path
 
 import pytest
 import tiny_models
-from pass_support import Runner, filled_in
+from pass_support import QUICK, Runner, Zoo, filled_in
 
 from evaluators.base import Artifact
 from search_spaces.data import DataSpec
 from search_spaces.vocabulary import Value
 from tuner.passes import StageContext, all_passes
-
-# Small enough that every pass runs in a second on the tiny models.
-QUICK: dict[str, dict[str, Value]] = {"lora": {"r": 4, "max_steps": 4, "batch_size": 4}}
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +27,7 @@ def run_pass(tones: DataSpec, tmp_path_factory: pytest.TempPathFactory) -> Runne
 
     def run(name: str, model: Artifact, /, **changes: Value) -> Artifact:
         pass_ = all_passes()[name]
-        parameters = filled_in(pass_, QUICK.get(name, {}) | changes)
+        parameters = filled_in(pass_, QUICK.get(name, {}) | changes, model.format)
         output = tmp_path_factory.mktemp(name)
         pass_.run(StageContext(model, parameters, output, "text-classification", tones))
         gives = pass_.spec.gives or model.format
@@ -39,18 +36,17 @@ def run_pass(tones: DataSpec, tmp_path_factory: pytest.TempPathFactory) -> Runne
     return run
 
 
-@pytest.fixture(scope="session", params=["tiny_phi3", "tiny_llama"])
-def models(request: pytest.FixtureRequest, run_pass: Runner) -> Callable[[str], Artifact]:
-    """A function that gives a model of a format; once for each architecture."""
-    made = {"hf": Artifact("hf", request.getfixturevalue(request.param))}
-    makers = {"adapter": "lora", "genai": "genai_builder"}
+@pytest.fixture(scope="session")
+def zoo(tiny_phi3: Path, tiny_llama: Path, tiny_bert: Path, run_pass: Runner) -> Zoo:
+    """Tiny models of every architecture and format, and what each pass makes of them."""
+    return Zoo({"phi3": tiny_phi3, "llama": tiny_llama, "bert": tiny_bert}, run_pass)
 
-    def model(format_: str) -> Artifact:
-        if format_ not in made:
-            made[format_] = run_pass(makers[format_], made["hf"])
-        return made[format_]
 
-    return model
+@pytest.fixture(scope="session", params=["phi3", "llama"])
+def models(request: pytest.FixtureRequest, zoo: Zoo) -> Callable[[str], Artifact]:
+    """A function that gives a causal model of a format; once for each architecture."""
+    architecture = str(request.param)
+    return lambda format_: zoo.model(architecture, format_)
 
 
 @pytest.fixture(scope="session")
@@ -63,3 +59,9 @@ def llama(tiny_llama: Path) -> Artifact:
 def phi3(tiny_phi3: Path) -> Artifact:
     """The tiny Phi-3."""
     return Artifact("hf", tiny_phi3)
+
+
+@pytest.fixture(scope="session")
+def bert(tiny_bert: Path) -> Artifact:
+    """The tiny BERT, which has no head."""
+    return Artifact("hf", tiny_bert)
