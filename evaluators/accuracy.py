@@ -12,16 +12,20 @@ from typing import Any, ClassVar
 from evaluators.base import Artifact, Estimate, Evaluator, Json, Measurement, MeasurementError
 from evaluators.scores import Question, log_probabilities
 from evaluators.statistics import wilson
-from evaluators.text import cut_choices, encode_texts, split_prompt
+from evaluators.text import classifier_text, cut_choices, encode_texts, split_prompt
 from search_spaces.data import DataSpec, Row, labels, read_split
+from search_spaces.problems import listed
 from search_spaces.vocabulary import Aspect, EvaluatorSpec, MetricSpec, ParameterSpec, Value
 
 
 class Accuracy(Evaluator):
-    """Scores every label by its log-probability after the prompt, and takes the best.
+    """Scores every label by its log-probability, and takes the best.
 
-    The probability is that of everything from the label's placeholder on, summed over tokens.
-    The model runs on the CPU, whatever provider it was built for.
+    Of a model that generates, the probability is that of everything from the label's placeholder
+    on, after the prompt, summed over tokens; it runs on the CPU, whatever provider it was built
+    for. A classifier gives the probabilities itself, on the provider that its session asks for;
+    it reads one text at a time, since in a batch that is quantised as it comes in, one text
+    changes what becomes of another.
     """
 
     spec: ClassVar = EvaluatorSpec(
@@ -47,7 +51,7 @@ class Accuracy(Evaluator):
                 help="share of items whose right label is the most probable one",
             ),
         ),
-        formats=frozenset({"genai"}),
+        formats=frozenset({"genai", "onnx"}),
         needs_labels=True,
         libraries=("onnxruntime", "transformers"),
     )
@@ -61,19 +65,16 @@ class Accuracy(Evaluator):
         """
         if data is None or data.label is None:
             raise MeasurementError("accuracy needs data with a label column")
-        from evaluators.runtimes.scoring import Scoring
-
         rows = _spread(read_split(data, split), options["max_items"])
+        score = _generated_scores if model.format == "genai" else _classified_scores
+        scores, conditions = score(model.path, data, rows)
         classes = labels(data)
-        questions = _questions(_tokenizer(model.path), data, rows, classes)
-        scoring = Scoring(model.path)
-        _check_length(questions, scoring.context_length)
-        scores = log_probabilities(scoring, questions)
         pairs = zip(rows, scores, strict=True)
         items = [_item(row[data.label], classes, values) for row, values in pairs]
         predicted = len({item["predicted"] for item in items})
-        conditions = scoring.conditions() | {"split": split, "predicted_classes": predicted}
-        return Measurement(items=items, conditions=conditions)
+        return Measurement(
+            items=items, conditions=conditions | {"split": split, "predicted_classes": predicted}
+        )
 
     def summarise(
         self,
@@ -96,14 +97,61 @@ def _spread(rows: list[Row], most: Any) -> list[Row]:
     return [rows[i * len(rows) // most] for i in range(most)]
 
 
-def _tokenizer(folder: Path) -> Any:
-    from transformers import AutoTokenizer
+Scores = Sequence[Sequence[float]]
+"""For every row, a log-probability for each of the data's labels, in their order."""
 
+
+def _generated_scores(folder: Path, data: DataSpec, rows: Sequence[Row]) -> tuple[Scores, Json]:
+    """What a model that generates makes of the labels, and how it ran."""
+    from evaluators.runtimes.scoring import Scoring
+    from evaluators.runtimes.tokenizer import load_tokenizer
+
+    questions = _questions(load_tokenizer(folder), data, rows, labels(data))
+    scoring = Scoring(folder)
+    _check_length(questions, scoring.context_length)
+    return log_probabilities(scoring, questions), scoring.conditions()
+
+
+def _classified_scores(folder: Path, data: DataSpec, rows: Sequence[Row]) -> tuple[Scores, Json]:
+    """What a classifier makes of the labels, and how it ran."""
+    from evaluators.runtimes.onnx import Encoder
+
+    encoder, classes = Encoder(folder), labels(data)
+    _check_labels(encoder.labels, classes)
+    texts = [_text(data, row) for row in rows]
+    encoded, cut = encoder.tokenise(texts)
+    found: dict[int, list[float]] = {}
+    # By length: a runtime that prepares itself for a shape does so once for each.
+    for i in sorted(range(len(rows)), key=lambda i: len(encoded[i])):
+        scores = encoder.log_probabilities(encoded[i])
+        found[i] = [scores[name] for name in classes]
+    return [found[i] for i in range(len(rows))], encoder.conditions() | {"cut_texts": cut}
+
+
+def _text(data: DataSpec, row: Row) -> str:
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise MeasurementError(f"{folder}: the tokenizer cannot be loaded: {reason}") from error
+        text = classifier_text(data.template, str(data.label), row)
+    except ValueError as error:
+        raise MeasurementError(str(error)) from error
+    if not text:
+        raise MeasurementError(
+            "the template begins with the label, but an encoder reads what is before it"
+        )
+    return text
+
+
+def _check_labels(own: Sequence[str], classes: Sequence[str]) -> None:
+    """MeasurementError where the model and the data do not have the same labels."""
+    if sorted(own) == sorted(classes):
+        return
+    missing = [name for name in classes if name not in own]
+    foreign = [name for name in own if name not in classes]
+    words = [f"the model lacks {listed(missing, 'and')}"] if missing else []
+    words += [f"the data lacks {listed(foreign, 'and')}"] if foreign else []
+    raise MeasurementError(
+        f"the model's labels are not the data's: {', '.join(words) or 'one comes twice'}; "
+        "fine-tune it on this data, or say under data which column holds its labels"
+    )
 
 
 def _questions(

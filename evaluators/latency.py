@@ -10,48 +10,64 @@ import random
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from evaluators import machine
-from evaluators.base import Artifact, Estimate, Evaluator, Json, Measurement
+from evaluators.base import Artifact, Estimate, Evaluator, Json, Measurement, MeasurementError
 from evaluators.statistics import STATISTICS, timing
 from search_spaces.data import DataSpec
-from search_spaces.vocabulary import Aspect, EvaluatorSpec, MetricSpec, ParameterSpec, Value
+from search_spaces.vocabulary import INPUT, Aspect, EvaluatorSpec, MetricSpec, ParameterSpec, Value
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from evaluators.runtimes.genai import Generation
-
 _WINDOW = 2  # requests whose median is compared while warming up
 _STEADY = 0.05  # two windows that differ by less agree
+_GENERATING = frozenset({"genai"})
 
 
-def _metric(name: str, text: str) -> MetricSpec:
+def _metric(name: str, text: str, formats: frozenset[str] = frozenset()) -> MetricSpec:
     depends_on = frozenset({Aspect.STRUCTURE, Aspect.RUNTIME})
-    return MetricSpec(name, "s", True, depends_on, text, STATISTICS)
+    return MetricSpec(name, "s", True, depends_on, text, STATISTICS, formats)
 
 
-def _count(name: str, default: int, low: int, text: str) -> ParameterSpec:
-    return ParameterSpec(name=name, type=int, default=default, help=text, low=low)
+def _count(
+    name: str, default: int, low: int, text: str, formats: tuple[str, ...] = ()
+) -> ParameterSpec:
+    applies: dict[str, tuple[Value, ...]] = {INPUT: formats} if formats else {}
+    return ParameterSpec(name=name, type=int, default=default, help=text, low=low, applies=applies)
+
+
+class Workload(Protocol):
+    """A model that is loaded, with a request to send to it again and again."""
+
+    def request(self) -> Mapping[str, float]:
+        """Send it once: metric -> seconds."""
+        ...
+
+    def conditions(self) -> Json:
+        """How the model runs."""
+        ...
 
 
 class Latency(Evaluator):
-    """Times requests of a fixed workload in onnxruntime-genai.
+    """Times requests of a fixed workload in the model's own runtime.
 
-    A request starts with its generator, which no server can make beforehand, and ends when its
-    last token has been read. `latency` is the whole of it, `ttft` the time to its first token
-    (from the same start), `tpot` the time for each token after the first.
+    Of a model that generates (onnxruntime-genai), a request starts with its generator, which no
+    server can make beforehand, and ends when its last token has been read. `latency` is the whole
+    of it, `ttft` the time to its first token (from the same start), `tpot` the time for each token
+    after the first. Of a classifier (onnxruntime), a request is one run on token ids: `latency`.
     """
 
     spec: ClassVar = EvaluatorSpec(
         name="latency",
         version=1,
-        help="time of a request, to its first token and per output token",
+        help="time of a request; where it generates, also to its first token and for each token",
         parameters=(
             _count("prompt_tokens", 64, 1, "tokens of a request's prompt"),
-            _count("new_tokens", 16, 2, "tokens that a request generates"),
+            _count("new_tokens", 16, 2, "tokens that a request generates", ("genai",)),
             _count("batch", 1, 1, "sequences of a request"),
             _count("processes", 3, 1, "fresh processes to measure in"),
             _count("blocks", 3, 2, "blocks of requests per process"),
@@ -60,10 +76,10 @@ class Latency(Evaluator):
         ),
         metrics=(
             _metric("latency", "time of a whole request"),
-            _metric("ttft", "time from a request's start to its first token"),
-            _metric("tpot", "time per output token after the first"),
+            _metric("ttft", "time from a request's start to its first token", _GENERATING),
+            _metric("tpot", "time per output token after the first", _GENERATING),
         ),
-        formats=frozenset({"genai"}),
+        formats=frozenset({"genai", "onnx"}),
         libraries=("onnxruntime", "onnxruntime-genai"),
     )
 
@@ -75,24 +91,19 @@ class Latency(Evaluator):
         self, model: Artifact, options: Mapping[str, Value], data: DataSpec | None, split: str
     ) -> Measurement:
         """Warm up until windows of requests agree, then time the blocks. Samples are in seconds."""
-        from evaluators.runtimes.genai import Generation, refusals
+        from evaluators.runtimes.errors import refusals
 
-        prompt_tokens, batch = _whole(options, "prompt_tokens"), _whole(options, "batch")
-        new_tokens = _whole(options, "new_tokens")
-        generation = Generation(model.path)
-        prompt = synthetic_prompt(generation.config, batch, prompt_tokens)
-        generation.check(prompt, new_tokens)
+        workload = (_Generating if model.format == "genai" else _Classifying)(model.path, options)
         calibration = machine.Calibration()
-        samples: dict[str, list[list[float]]] = {"latency": [], "ttft": [], "tpot": []}
-        conditions: Json = generation.conditions() | machine.conditions()
-        conditions["versions"] = machine.versions("onnxruntime", "onnxruntime-genai")
+        samples: dict[str, list[list[float]]] = {}
+        conditions: Json = workload.conditions() | machine.conditions()
         conditions["load_before"], stolen = machine.load(), machine.stolen()
-        with _no_collections(), refusals("onnxruntime-genai cannot run the model"):
-            conditions |= _warm_up(generation, prompt, new_tokens, _whole(options, "warmup"))
+        with _no_collections(), refusals("the runtime cannot run the model"):
+            conditions |= _warm_up(workload, _whole(options, "warmup"))
             conditions["calibration"] = []
             for _ in range(_whole(options, "blocks")):
                 conditions["calibration"].append(calibration.seconds())
-                _block(generation, prompt, new_tokens, _whole(options, "requests"), samples)
+                _block(workload, _whole(options, "requests"), samples)
         after = machine.stolen()
         conditions["stolen"] = None if stolen is None or after is None else after - stolen
         conditions["load_after"] = machine.load()
@@ -116,12 +127,56 @@ class Latency(Evaluator):
         return Estimate(metric, name, found.value, found.low, found.high, "s", count)
 
 
+class _Generating:
+    """A prompt, and tokens generated after it."""
+
+    def __init__(self, folder: Path, options: Mapping[str, Value]) -> None:
+        from evaluators.runtimes.genai import Generation
+
+        self._new_tokens = _whole(options, "new_tokens")
+        self._generation = Generation(folder)
+        shape = _whole(options, "batch"), _whole(options, "prompt_tokens")
+        self._prompt = synthetic_prompt(self._generation.config, *shape)
+        self._generation.check(self._prompt, self._new_tokens)
+
+    def request(self) -> Mapping[str, float]:
+        whole, first = self._generation.request(self._prompt, self._new_tokens)
+        rest = (whole - first) / (self._new_tokens - 1)
+        return {"latency": whole, "ttft": first, "tpot": rest}
+
+    def conditions(self) -> Json:
+        return self._generation.conditions()
+
+
+class _Classifying:
+    """Texts of one length, classified together."""
+
+    def __init__(self, folder: Path, options: Mapping[str, Value]) -> None:
+        from evaluators.runtimes.onnx import Encoder
+
+        self._encoder = Encoder(folder)
+        tokens, limit = _whole(options, "prompt_tokens"), self._encoder.context_length
+        if limit is not None and tokens > limit:
+            raise MeasurementError(
+                f"prompt_tokens is {tokens}, over the model's context of {limit}"
+            )
+        ids = synthetic_prompt(self._encoder.config, _whole(options, "batch"), tokens).tolist()
+        self._encoder.logits(ids)  # whether it runs, and gives what it should
+        self._feed = self._encoder.feed(ids)
+
+    def request(self) -> Mapping[str, float]:
+        return {"latency": self._encoder.request(self._feed)}
+
+    def conditions(self) -> Json:
+        return self._encoder.conditions()
+
+
 def synthetic_prompt(config: Json, batch: int, tokens: int) -> NDArray[np.int32]:
     """Token ids (batch, tokens), the same on every call with the same arguments.
 
-    `config`: the "model" part of genai_config.json. The ids come from the middle of the
-    vocabulary, since special tokens and padding are at its ends; those that the configuration
-    names are left out wherever they are.
+    `config`: the "model" part of genai_config.json, or config.json. The ids come from the middle
+    of the vocabulary, since special tokens and padding are at its ends; those that the
+    configuration names are left out wherever they are.
     """
     import numpy as np
 
@@ -142,13 +197,11 @@ def _whole(options: Mapping[str, Value], name: str) -> int:
     return int(value)
 
 
-def _warm_up(
-    generation: Generation, prompt: NDArray[np.int32], new_tokens: int, most: int
-) -> dict[str, Any]:
+def _warm_up(workload: Workload, most: int) -> dict[str, Any]:
     """Requests until the last two windows agree, or the cap; how many, and whether they agreed."""
     taken: list[float] = []
     while len(taken) < most and not is_steady(taken):
-        taken.append(generation.request(prompt, new_tokens)[0])
+        taken.append(workload.request()["latency"])
     return {"warmup": len(taken), "steady": is_steady(taken)}
 
 
@@ -161,17 +214,10 @@ def is_steady(seconds: Sequence[float]) -> bool:
     return abs(last - before) <= _STEADY * min(last, before)
 
 
-def _block(
-    generation: Generation,
-    prompt: NDArray[np.int32],
-    new_tokens: int,
-    requests: int,
-    samples: dict[str, list[list[float]]],
-) -> None:
-    times = [generation.request(prompt, new_tokens) for _ in range(requests)]
-    samples["latency"].append([whole for whole, _ in times])
-    samples["ttft"].append([first for _, first in times])
-    samples["tpot"].append([(whole - first) / (new_tokens - 1) for whole, first in times])
+def _block(workload: Workload, requests: int, samples: dict[str, list[list[float]]]) -> None:
+    times = [workload.request() for _ in range(requests)]
+    for metric in times[0]:
+        samples.setdefault(metric, []).append([each[metric] for each in times])
 
 
 @contextmanager

@@ -11,7 +11,10 @@ from search_spaces.vocabulary import Aspect, EvaluatorSpec, MetricSpec, Value
 
 
 class Size(Evaluator):
-    """Adds up the files of the model's folder, everything that has to be deployed."""
+    """Adds up the files of the model's folder, everything that has to be deployed.
+
+    To an adapter belongs its base.
+    """
 
     spec: ClassVar = EvaluatorSpec(
         name="size",
@@ -27,14 +30,16 @@ class Size(Evaluator):
                 help="bytes of all files in the model folder",
             ),
         ),
-        formats=frozenset({"hf", "genai"}),
+        formats=frozenset({"hf", "quantized", "adapter", "onnx", "genai"}),
     )
 
     def measure(
         self, model: Artifact, options: Mapping[str, Value], data: DataSpec | None, split: str
     ) -> Measurement:
         """One sample: the sum of the files' sizes in bytes. Links count as what they point to."""
-        sizes = [path.stat().st_size for path in model.path.rglob("*") if path.is_file()]
+        folders = [model.path] if model.base is None else [model.path, model.base.path]
+        files = (path for folder in folders for path in folder.rglob("*"))
+        sizes = [path.stat().st_size for path in files if path.is_file()]
         if not sizes:
             raise MeasurementError(f"{model.path}: there are no files in the model folder")
         return Measurement({"size": [[float(sum(sizes))]]}, conditions={"files": len(sizes)})

@@ -24,6 +24,17 @@ class DataError(ValueError):
     """The data cannot be used; one sentence that names the file and the row."""
 
 
+def read_raw_rows(path: Path) -> list[Mapping[str, object]]:
+    """Every row with every column that it has; DataError for a file that cannot be read.
+
+    Of JSON, numbers are the text that they are written as, and null is None.
+    """
+    rows = [raw for _, raw in _reader(path)(path)]
+    if not rows:
+        raise DataError(f"{path}: the file has no rows")
+    return rows
+
+
 def read_rows(path: Path, columns: Sequence[str], filled: Sequence[str] = ()) -> list[Row]:
     """The wanted columns of every row, as text, in the file's order.
 
@@ -31,15 +42,20 @@ def read_rows(path: Path, columns: Sequence[str], filled: Sequence[str] = ()) ->
     Blank lines are skipped. `filled`: columns in which blank text is an error (null always is).
     DataError for whatever is wrong with the file.
     """
+    found = _reader(path)(path)
+    rows = [_wanted(path, number, raw, columns, filled) for number, raw in found]
+    if not rows:
+        raise DataError(f"{path}: the file has no rows")
+    return rows
+
+
+def _reader(path: Path) -> Callable[[Path], Iterator[RawRow]]:
     if path.is_dir():
         raise DataError(f"{path}: a folder, expected a file")
     reader = _readers.get(path.suffix.lower())
     if reader is None:
         raise DataError(f"{path}: unknown kind {path.suffix!r}; expected {', '.join(_readers)}")
-    rows = [_wanted(path, number, raw, columns, filled) for number, raw in reader(path)]
-    if not rows:
-        raise DataError(f"{path}: the file has no rows")
-    return rows
+    return reader
 
 
 def _wanted(

@@ -22,7 +22,7 @@ from search_spaces.conditions import Condition
 from search_spaces.kinds import kind_words
 from search_spaces.problems import listed
 from search_spaces.space import Choices, Domain, Fixed, OneOf, Range, Step
-from search_spaces.vocabulary import KINDS, EvaluatorSpec, PassSpec, Value
+from search_spaces.vocabulary import KINDS, EvaluatorSpec, MetricSpec, PassSpec, Value
 
 _MAX_STATES = 500
 _MAX_VALUES = 64
@@ -30,7 +30,7 @@ _MAX_VALUES = 64
 
 @dataclass(frozen=True, slots=True)
 class Misfit:
-    """A step that cannot take what comes in, or an evaluator that cannot measure what goes out."""
+    """A step that cannot take what comes in, or an evaluator or metric not of what goes out."""
 
     name: str
     message: str
@@ -62,10 +62,12 @@ def misfits(
     passes: Mapping[str, PassSpec],
     task: str | None = None,
     kind: str | None = None,
+    asked: Iterable[tuple[EvaluatorSpec, MetricSpec]] = (),
 ) -> list[Misfit]:
     """What does not fit, each step or evaluator with each format once.
 
     `task`: what the model is for, `kind`: "causal" or "encoder", None where that is not known.
+    `asked`: the metrics that objectives and constraints name, each with its evaluator.
     Every misfit can come up. Where conditions ask about more combinations than can be looked at
     in a moment, some may be missed; those candidates are refused when they come up.
     """
@@ -76,6 +78,10 @@ def misfits(
         for state in states:
             if state.model_format not in evaluator.formats:
                 found.setdefault(_unmeasurable(evaluator, state, passes))
+    for evaluator, metric in asked:
+        for state in states:
+            if state.model_format in evaluator.formats and not metric.is_of(state.model_format):
+                found.setdefault(_without(evaluator, metric, state))
     return list(found)
 
 
@@ -86,6 +92,14 @@ def _unmeasurable(
     cure = _cure(state, evaluator.formats, passes, "at the end")
     given = f"{state.model_format}, which {state.giver} gives"
     return Misfit(evaluator.name, f"measures {takes}, not {given}{cure}", is_step=False)
+
+
+def _without(evaluator: EvaluatorSpec, metric: MetricSpec, state: _State) -> Misfit:
+    """A model that the evaluator measures, but that has no such metric."""
+    others = [m.name for m in evaluator.metrics if m.is_of(state.model_format)]
+    given = f"{state.model_format}, which {state.giver} gives; that has {listed(others, 'and')}"
+    message = f"is a metric of {listed(sorted(metric.formats))}, not of {given}"
+    return Misfit(metric.name, message, is_step=False)
 
 
 class _Walk:

@@ -32,10 +32,14 @@ _OBJECTIVE = "an objective such as minimize latency"
 
 @dataclass(slots=True)
 class Goals:
-    """What is asked for. `evaluators`: name -> every option; `places`: name -> who asks for it."""
+    """What is asked for. `evaluators`: name -> every option; `places`: name -> who asks for it.
+
+    `metrics`: those of the objectives and constraints -> who asks first.
+    """
 
     evaluators: dict[str, Options] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
+    metrics: dict[str, Place] = field(default_factory=dict)
     objectives: list[Objective] = field(default_factory=list)
     constraints: list[Constraint] = field(default_factory=list)
 
@@ -159,6 +163,7 @@ class GoalsReader:
 
     def _imply(self, metric: str, place: Place) -> None:
         """Make sure that the evaluator of a metric is there, with its defaults if need be."""
+        self.goals.metrics.setdefault(metric, place)
         found = self._vocabulary.metric(metric)
         assert found is not None, "the objective or constraint was read"
         name = found[0].name

@@ -25,7 +25,7 @@ def describe(space: Space) -> Json:
         "objectives": [o.text for o in space.objectives],
         "constraints": [[c.text, c.tolerance] for c in space.constraints],
         "search": {"strategy": space.search.strategy, "seed": space.search.seed},
-    }
+    } | ({"build_only": True} if space.build_only else {})
 
 
 def _data(space: Space) -> Json:

@@ -18,34 +18,65 @@ _ENCODERS = frozenset(
     {
         "albert",
         "bert",
+        "big_bird",
         "camembert",
+        "convbert",
+        "data2vec-text",
         "deberta",
         "deberta-v2",
         "distilbert",
         "electra",
+        "ernie",
+        "esm",
+        "eurobert",
+        "flaubert",
+        "fnet",
+        "funnel",
+        "gte",
+        "ibert",
+        "longformer",
+        "luke",
+        "megatron-bert",
+        "mobilebert",
         "modernbert",
         "mpnet",
+        "mra",
+        "nomic_bert",
+        "nystromformer",
+        "rembert",
         "roberta",
+        "roberta-prelayernorm",
+        "roc_bert",
+        "roformer",
+        "squeezebert",
+        "xlm",
         "xlm-roberta",
+        "xlm-roberta-xl",
+        "xmod",
+        "yoso",
     }
 )
 _CAUSAL_HEADS = ("ForCausalLM", "LMHeadModel")
+_LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 
 
 def kind_of(config: Mapping[str, Any]) -> str | None:
     """The kind of a checkpoint, "causal" or "encoder"; None where it is neither.
 
     The architecture's name decides, then the model's type: a checkpoint of a bare BERT has no
-    head in its name. Encoder-decoder models are neither.
+    head in its name. Encoder-decoder models are neither, nor are other types with a head for
+    anything else than text to come, such as a classifying Llama, or without a vocabulary.
     """
     if config.get("is_encoder_decoder"):
         return None
     architectures = config.get("architectures") or [""]
-    if str(architectures[0]).endswith(_CAUSAL_HEADS):
+    name = str(architectures[0])
+    if name.endswith(_CAUSAL_HEADS):
         return CAUSAL
     if config.get("model_type") in _ENCODERS:
         return ENCODER
-    return CAUSAL if "num_hidden_layers" in config or "n_layer" in config else None
+    bare = "For" not in name and "vocab_size" in config
+    return CAUSAL if bare and any(layers in config for layers in _LAYERS) else None
 
 
 def kind_of_folder(folder: Path) -> str | None:

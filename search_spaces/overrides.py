@@ -34,6 +34,7 @@ class Overrides:
 
     `constraints` are added; `bounds` too, each ("max" or "min", "latency=50ms"). `objectives`
     replace the file's when there are any. `settings` are `KEY.PATH=VALUE`, the value in YAML.
+    `build_only`: nothing is to be run; see `search_spaces.build_only`.
     """
 
     model: str | None = None
@@ -45,6 +46,7 @@ class Overrides:
     trials: int | str | None = None
     max_time: float | str | None = None
     seed: int | str | None = None
+    build_only: bool = False
 
 
 def apply(

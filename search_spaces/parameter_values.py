@@ -66,10 +66,15 @@ def _kind(spec: ParameterSpec) -> str:
         return "a list of text"
     words = type_names[spec.type]
     if spec.low is not None and spec.high is not None:
-        return f"{words} from {spec.low:g} to {spec.high:g}"
+        return f"{words} from {_number(spec.low)} to {_number(spec.high)}"
     if spec.low is not None:
-        return f"{words} of at least {spec.low:g}"
-    return words if spec.high is None else f"{words} of at most {spec.high:g}"
+        return f"{words} of at least {_number(spec.low)}"
+    return words if spec.high is None else f"{words} of at most {_number(spec.high)}"
+
+
+def _number(value: float) -> str:
+    """With every digit where it is whole: `g` keeps six, and 1048576 is not 1.04858e+06."""
+    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:g}"
 
 
 def _shown(value: Value) -> str:

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from search_spaces.build_only import anywhere, without_runtime
 from search_spaces.candidates import is_continuous
 from search_spaces.catalog import read_text
 from search_spaces.data import DataSpec
 from search_spaces.data_reader import read_data
 from search_spaces.formats import misfits
 from search_spaces.goals_reader import Goals, GoalsReader, check_labels
+from search_spaces.installed import is_installed
 from search_spaces.kinds import kind_of_folder
 from search_spaces.node_values import mapping, require, wrong
 from search_spaces.overrides import Overrides, apply, extras
@@ -124,6 +126,7 @@ class _Reader:
             constraints=tuple(goals.constraints),
             search=search,
             limits=limits or Limits(),
+            build_only=self._overrides.build_only,
         )
 
     def _root(self, text: str) -> MappingNode | None:
@@ -151,6 +154,8 @@ class _Reader:
 
     def _pipeline(self) -> Pipeline:
         passes = self._vocabulary.passes
+        if self._overrides.build_only:
+            passes = {name: anywhere(spec) for name, spec in passes.items()}
         found = self._block("pipeline", lambda node: read_pipeline(node, passes, self._problems))
         return found or Pipeline(complete=False)
 
@@ -161,6 +166,8 @@ class _Reader:
         constraints = self._entries.get("constraints")
         node = None if constraints is None else constraints.node
         reader.constraints(node, extras(self._overrides))
+        if self._overrides.build_only:
+            without_runtime(reader.goals, self._vocabulary, self._problems)
         return reader.goals
 
     def _search(self) -> SearchSettings:
@@ -199,7 +206,7 @@ class _Reader:
     def _check_installed(self, pipeline: Pipeline) -> None:
         for step in (s for item in pipeline.items for s in steps_of(item)):
             for distribution, extra in step.spec.requires.items():
-                if not _is_installed(distribution):
+                if not is_installed(distribution):
                     message = f"{step.id} needs {distribution}, which is not installed; the extra "
                     place = pipeline.places[step.id]
                     self._problems.add(place, f"{message}`{extra}` of this program brings it")
@@ -210,16 +217,8 @@ class _Reader:
         evaluators = [self._vocabulary.evaluators[name] for name in goals.evaluators]
         kind = None if model is None or model.path is None else kind_of_folder(model.path)
         passes = self._vocabulary.passes
-        for misfit in misfits(pipeline.items, evaluators, passes, task, kind):
-            places = pipeline.places if misfit.is_step else goals.places
+        known = map(self._vocabulary.metric, goals.metrics)
+        asked = [found for found in known if found is not None]
+        for misfit in misfits(pipeline.items, evaluators, passes, task, kind, asked):
+            places = pipeline.places if misfit.is_step else goals.metrics | goals.places
             self._problems.add(places[misfit.name], f"{misfit.name} {misfit.message}")
-
-
-def _is_installed(distribution: str) -> bool:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        version(distribution)
-    except PackageNotFoundError:
-        return False
-    return True

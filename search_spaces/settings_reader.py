@@ -22,8 +22,9 @@ from search_spaces.yaml_nodes import Entry, Node
 STRATEGIES = ("tpe", "grid", "random")
 _SEARCH_KEYS = ("strategy", "trials", "max_time", "seed")
 _LIMIT_KEYS = ("time", "memory")
-_MAX_SEED = 2**32 - 1  # what NumPy takes
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
+MAX_SEED = 2**32 - 1  # what NumPy takes
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
+"""What a space may be called."""
 _DURATION = "a duration such as 90s, 8m or 1h30m"
 
 
@@ -70,7 +71,7 @@ def read_name(node: Node, problems: Problems) -> str | None:
 
 
 def _checked_name(text: str) -> str:
-    if _NAME.fullmatch(text) is None:
+    if NAME.fullmatch(text) is None:
         raise ValueError(
             f"found {text!r}, expected letters, digits, spaces and ._-, a letter or digit first"
         )
@@ -93,7 +94,7 @@ def _trials(node: Node, problems: Problems) -> int | None:
 
 
 def _seed(node: Node, problems: Problems) -> int:
-    seed = whole(node, "search.seed", 0, _MAX_SEED, problems)
+    seed = whole(node, "search.seed", 0, MAX_SEED, problems)
     return SearchSettings().seed if seed is None else seed
 
 

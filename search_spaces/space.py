@@ -101,7 +101,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """A whole space. `evaluators` maps an evaluator's name to its options (every one filled in)."""
+    """A whole space. `evaluators` maps an evaluator's name to its options (every one filled in).
+
+    `build_only`: candidates are built and never run, whatever they are built for.
+    """
 
     name: str
     path: Path | None
@@ -114,3 +117,4 @@ class Space:
     constraints: tuple[Constraint, ...]
     search: SearchSettings = field(default_factory=SearchSettings)
     limits: Limits = field(default_factory=Limits)
+    build_only: bool = False

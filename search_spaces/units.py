@@ -79,6 +79,16 @@ def units_of(canonical: str) -> str:
     return f"{_KINDS[canonical]}: {listed(_DIMENSIONS[canonical])}"
 
 
+def unit_names(canonical: str) -> list[str]:
+    """The units in which a quantity of a canonical unit may be written."""
+    return list(_DIMENSIONS[canonical])
+
+
+def duration_units() -> list[str]:
+    """The units that the parts of a duration may have."""
+    return list(_DURATIONS)
+
+
 def needs_unit(canonical: str) -> bool:
     """Whether a bare number is not enough."""
     return canonical in _USUAL

@@ -117,6 +117,7 @@ class MetricSpec:
     `unit` is canonical: "s", "B", "fraction" (0 to 1), "tokens/s" or "" (a plain number).
     `statistics`: what may follow the name after a dot (`latency.p95`); the first is the default.
     An empty tuple: the metric has no statistics.
+    `formats`: the model formats that have it; empty: all those that its evaluator measures.
     """
 
     name: str
@@ -125,6 +126,11 @@ class MetricSpec:
     depends_on: frozenset[Aspect]
     help: str
     statistics: tuple[str, ...] = ()
+    formats: frozenset[str] = frozenset()
+
+    def is_of(self, model_format: str) -> bool:
+        """Whether a model of this format has the metric, if its evaluator measures it at all."""
+        return not self.formats or model_format in self.formats
 
 
 @dataclass(frozen=True, slots=True)

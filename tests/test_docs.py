@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +44,45 @@ def test_the_example_pass_works(examples: dict[str, Any], tiny_llama: Path, tmp_
         assert torch.equal(tensor, tensor.round(decimals=1))
 
 
-def test_the_example_evaluator_works(examples: dict[str, Any], tiny_genai: Path) -> None:
-    files = examples["Files"]()
-    measured = files.measure(Artifact("genai", tiny_genai), {}, None, "dev")
-    estimate = files.summarise([measured], {}, "files", None)
-    assert estimate.value == len(list(tiny_genai.iterdir()))
+def test_the_example_evaluator_works(examples: dict[str, Any], tiny_llama: Path) -> None:
+    distinct = examples["Distinct"]()
+    measured = distinct.measure(Artifact("hf", tiny_llama), {}, None, "dev")
+    estimate = distinct.summarise([measured], {}, "distinct", None)
+    weights = [t.flatten() for t in load_file(tiny_llama / "model.safetensors").values()]
+    assert estimate.value == len(set(torch.cat(weights).tolist()))
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the package of docs/extending.md is installed, as pip installs it."""
+    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("installed")
+    (source / "pyproject.toml").write_text(blocks("docs/extending.md", "toml")[0])
+    module = "\n\n".join(blocks("docs/extending.md", "python"))
+    (source / "tune_rounding.py").write_text(module)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    offline = ["--no-index", "--no-deps", "--no-build-isolation", "--target", str(target)]
+    subprocess.run([*pip, *offline, str(source)], check=True, capture_output=True)
+    return target
+
+
+def test_the_example_package_is_installed_and_used(
+    package: Path, tiny_llama: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "rounding.yaml").write_text(blocks("docs/extending.md", "yaml")[0])
+    (tmp_path / "my-model").symlink_to(tiny_llama)
+    store = {"TUNER_STORE": str(tmp_path / "store"), "COLUMNS": "80"}
+    settings = {"cwd": tmp_path, "env": {**os.environ, **store, "PYTHONPATH": str(package)}}
+
+    def tune(*arguments: str) -> str:
+        command = [str(Path(sys.executable).parent / "tune"), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, **settings)
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout
+
+    assert "Rounds every weight to a number of decimals." in tune("passes", "round_weights")
+    assert "different weights" in tune("metrics", "distinct")
+    answer = json.loads(tune("--space", "rounding.yaml", "--json").splitlines()[-1])
+    assert answer["chosen"]["parameters"] == {"round_weights.decimals": 1}
 
 
 @pytest.mark.parametrize(("document", "position"), [("docs/space.md", 0), ("README.md", 0)])
@@ -60,3 +98,11 @@ def test_the_reference_names_every_built_in_evaluator() -> None:
     reference = (ROOT / "docs" / "space.md").read_text(encoding="utf-8")
     built_in = [n for n in vocabulary().evaluators if not n.startswith("toy")]
     assert [n for n in built_in if f"| `{n}` |" not in reference] == []
+
+
+def test_the_comparison_with_olive_names_passes_that_there_are() -> None:
+    text = (ROOT / "docs" / "olive.md").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in text.split("\n## ")[1].splitlines() if line[:2] == "| "]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row[4])}
+    assert len(named) > 15
+    assert named <= set(vocabulary().passes)

@@ -24,6 +24,7 @@ def tune(
     trials: int | None = None,
     max_time: float | str | None = None,
     seed: int | None = None,
+    build_only: bool = False,
     study: str | None = None,
     db: str = "tuned/study.db",
     store: str | Path | None = None,
@@ -34,8 +35,9 @@ def tune(
 
     `space`: a file, or a shipped space's name. `constraints` are added to the space's, such as
     "latency<50ms"; `objectives` replace the space's. `settings` are keys of the space by dotted
-    path, {"pipeline.lora.r": 16}. `max_time` in seconds, or "8m". The answer's files are in
-    `output` (default: tuned/STUDY). `listeners` are called with every event.
+    path, {"pipeline.lora.r": 16}. `max_time` in seconds, or "8m". With `build_only` candidates are
+    built for whatever provider and never run: only what needs no run is measured. The answer's
+    files are in `output` (default: tuned/STUDY). `listeners` are called with every event.
 
     Raises SpaceError (the space is wrong), DataError, ModelError, DatabaseError, StoreError, or
     RunError. That nothing is feasible is no error: `.best` is None, `.nearest` says what came near.
@@ -51,6 +53,7 @@ def tune(
         trials=None if trials is None else str(trials),
         max_time=None if max_time is None else str(max_time),
         seed=None if seed is None else str(seed),
+        build_only=build_only,
     )
     path = find_space(str(space))
     text = read_text(path)

@@ -5,11 +5,15 @@ Imports their declarations only, nothing heavy.
 
 from __future__ import annotations
 
-from evaluators import evaluator_specs
+from evaluators import BrokenEvaluator, evaluator_specs
+from search_spaces.problems import Problem, SpaceError
 from search_spaces.vocabulary import Vocabulary
-from tuner.passes import pass_specs
+from tuner.passes import BrokenPass, pass_specs
 
 
 def vocabulary() -> Vocabulary:
-    """What a space may name."""
-    return Vocabulary(pass_specs(), evaluator_specs())
+    """What a space may name; SpaceError where an installed pass or evaluator cannot be used."""
+    try:
+        return Vocabulary(pass_specs(), evaluator_specs())
+    except (BrokenPass, BrokenEvaluator) as error:
+        raise SpaceError([Problem(str(error))]) from error

@@ -70,6 +70,7 @@ class Tuning:
         self._strategy = make_strategy(parts.space)
         self._seen: set[str] = set()
         self._front: dict[int, Sequence[float]] = {}
+        self._built: list[int] = []  # the trials whose models are not to be run
         self._done = 0
         self._candidates: dict[int, Candidate] = {}
         deadline = None if seconds_left is None else parts.clock() + seconds_left
@@ -88,8 +89,11 @@ class Tuning:
 
     @property
     def chosen(self) -> int | None:
-        """The number of the chosen trial; None while nothing is feasible."""
-        return choose(self._front)
+        """The number of the chosen trial; None while nothing is feasible.
+
+        Of models that are built only, and of which not every metric could be measured, the first.
+        """
+        return choose(self._front) if self._front else next(iter(self._built), None)
 
     @property
     def finished(self) -> bool:
@@ -124,7 +128,7 @@ class Tuning:
         """
         self._runner.deadline = None  # the answer is owed, and costs a known little
         chosen = self.chosen
-        if chosen is None or self._p.history.confirmed == chosen:
+        if chosen not in self._front or self._p.history.confirmed == chosen:
             return
         runs = [self.model_of(chosen)]
         if BASELINE in self._candidates and self._judge.baseline.estimates:
@@ -193,6 +197,7 @@ class Tuning:
             self._try(past.number, candidate)
             return
         self._learn(past.number, candidate, past.result, past.feasible)
+        self._built += [past.number] if past.built else []
         self._begin_in_ledger(past.number, candidate)
         self._finish_in_ledger(past.number, past.result)
 
@@ -215,35 +220,55 @@ class Tuning:
         decisions = plain(candidate.decisions)
         self._p.emit(TrialAsked(number, "trial", candidate.key, decisions, _steps(candidate)))
         self._begin_in_ledger(number, candidate)
+        run = None
         try:
             run = self._runner.build(number, candidate)
             judgements, numbers = self._settle(run, self._measure(run))
         except TrialFailed as failed:
             self._p.emit(failed.event(number))
             result, feasible = self._failure(failed), False
-            state = "failed" if result.transient else "infeasible"
+            state = "failed" if result.transient else self._end("infeasible", run)
             note: str | None = str(failed)
         else:
             verdict = verdict_of(judgements)
             self._p.emit(Judged(number, verdict, tuple(_judgement(j) for j in judgements)))
             violations = {j.constraint.text: j.violation for j in judgements}
             result = Result(self._judge.objectives(numbers), violations)
-            feasible, state, note = verdict is Verdict.FEASIBLE, "complete", None
+            feasible, state = verdict is Verdict.FEASIBLE, self._end("complete", run)
+            note = None
         self._learn(number, candidate, result, feasible)
+        self._built += [number] if state == "built" else []
         seconds = self._p.clock() - started
         values = None if result.objectives is None else tuple(result.objectives)
         self._p.emit(Told(number, state, values, tuple(self._front), seconds))
         self._finish_in_ledger(number, result, note)
 
+    def _end(self, usual: str, run: Run | None) -> str:
+        """How a trial ended: of a model that is not to be run, that it was built is enough."""
+        return "built" if run is not None and self._p.space.build_only else usual
+
     def _measure(self, run: Run, rounds: Mapping[str, int] | None = None) -> Numbers:
-        """Every evaluator's estimates. `rounds`: evaluator -> times its usual processes."""
+        """Every evaluator's estimates. `rounds`: evaluator -> times its usual processes.
+
+        The first that fails is the trial's failure; of a model that is only built, the others are
+        measured all the same.
+        """
         estimates: dict[tuple[str, str | None], Estimate] = {}
         items = {}
+        failures: list[TrialFailed] = []
         for name in self._p.space.evaluators:
             processes = self._processes(name, (rounds or {}).get(name, 1))
-            reading = self._runner.measure(run, name, processes)
+            try:
+                reading = self._runner.measure(run, name, processes)
+            except TrialFailed as failed:
+                failures.append(failed)
+                if self._p.space.build_only:
+                    continue
+                raise
             estimates |= {(e.metric, e.statistic): e for e in reading.estimates}
             items[name] = reading.measurements[0].items
+        if failures:
+            raise failures[0]
         return Numbers(estimates, items)
 
     def _processes(self, evaluator: str, rounds: int, start: int = 0) -> range:

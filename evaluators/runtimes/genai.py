@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evaluators import machine
 from evaluators.base import Json, MeasurementError
+from evaluators.runtimes import providers
+from evaluators.runtimes.adapters import active_adapter
+from evaluators.runtimes.errors import check_finite, refusals
+from search_spaces.problems import listed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,51 +43,62 @@ def session_options(config: Json) -> Json:
     return {name: value for name, value in options.items() if name != "provider_options"}
 
 
-@contextmanager
-def refusals(doing: str) -> Iterator[None]:
-    """What the runtimes raise, as a MeasurementError that says what was being done."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
+def provider_options(config: Json) -> dict[str, Json]:
+    """The providers that the folder asks for, under its own names, each with its options."""
+    found = config["decoder"].get("session_options", {}).get("provider_options", [])
+    return {name: options for entry in found for name, options in entry.items()}
 
-    # onnxruntime's exceptions share no base class; GenAI's are plain RuntimeErrors.
-    errors = (
-        RuntimeError,
-        state.EPFail,
-        state.Fail,
-        state.InvalidArgument,
-        state.InvalidGraph,
-        state.InvalidProtobuf,
-        state.NoSuchFile,
-        state.NotImplemented,
-        state.RuntimeException,
-    )
-    try:
-        yield
-    except errors as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise MeasurementError(f"{doing}: {reason}") from error
+
+def refuse_paged(config: Json) -> None:
+    """MeasurementError where the model has a cache in pages."""
+    if "block_table" in config["decoder"].get("inputs", {}):
+        raise MeasurementError(
+            "the model was built with paged_attention, which GenAI's engine alone can run; it can "
+            "be built with --build-only, but not measured"
+        )
 
 
 class Generation:
-    """A model in onnxruntime-genai, with the providers and session options of its folder."""
+    """A model in onnxruntime-genai, with the providers and session options of its folder.
+
+    Of adapters beside the model, the one that the folder says is active.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.config = read_config(folder)
+        refuse_paged(self.config)
         import onnxruntime_genai as og
 
+        asked = [providers.named_in_genai(name) for name in provider_options(self.config)]
+        for name in filter(None, asked):
+            providers.register_in_genai(name)
         with refusals("onnxruntime-genai cannot load the model"):
             self._model = og.Model(str(folder))
+        if self._model.device_type == "CPU" and set(asked) - {"cpu"}:
+            names = listed(provider_options(self.config))
+            raise MeasurementError(f"the model asks for {names}, but GenAI runs it on the CPU")
+        self._adapter = active_adapter(folder)
+        if self._adapter is not None:
+            name, file = self._adapter
+            with refusals("onnxruntime-genai cannot load the adapter"):
+                self._adapters = og.Adapters(self._model)
+                self._adapters.load(str(file), name)
 
     def conditions(self) -> Json:
-        """The device really used, the providers asked for, and the session options.
+        """The device really used, the providers asked for, the session options, versions.
 
         A session without `intra_op_num_threads` has as many threads as the runtime chooses.
         """
-        providers = self.config["decoder"].get("session_options", {}).get("provider_options", [])
+        asked = filter(None, map(providers.named_in_genai, provider_options(self.config)))
+        libraries = [name for provider in asked for name in providers.libraries(provider)]
         return {
             "device": self._model.device_type,
-            "providers": [name for entry in providers for name in entry],
+            "providers": list(provider_options(self.config)),
+            "provider_options": provider_options(self.config),
             "threads": session_options(self.config).get("intra_op_num_threads"),
             "session_options": session_options(self.config),
+            "versions": machine.versions("onnxruntime", "onnxruntime-genai", *libraries),
+            "adapter": None if self._adapter is None else self._adapter[0],
         }
 
     def request(self, prompt: NDArray[np.int32], new_tokens: int) -> tuple[float, float]:
@@ -132,17 +146,11 @@ class Generation:
             batch_size=batch, max_length=length, min_length=length, do_sample=False, num_beams=1
         )
         generator = og.Generator(self._model, parameters)
+        if self._adapter is not None:
+            generator.set_active_adapter(self._adapters, self._adapter[0])
         generator.append_tokens(prompt)
         return generator
 
     def _next(self, generator: Any) -> None:
         generator.generate_next_token()
         generator.get_next_tokens()
-
-
-def check_finite(logits: NDArray[Any]) -> None:
-    """MeasurementError where a logit is not a number, or is infinite."""
-    import numpy as np
-
-    if not np.isfinite(logits).all():
-        raise MeasurementError("the model's logits are not finite")

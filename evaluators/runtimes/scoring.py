@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from evaluators import machine
 from evaluators.base import Json, MeasurementError
-from evaluators.runtimes.genai import check_finite, read_config, refusals
+from evaluators.runtimes import providers
+from evaluators.runtimes.adapters import active_adapter
+from evaluators.runtimes.errors import check_finite, refusals
+from evaluators.runtimes.genai import provider_options, read_config, refuse_paged
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,19 +26,29 @@ Cache = dict[str, Any]
 # From the logits back to the projection onto the vocabulary: what may lie between.
 _AFTER_HEAD = {"Cast", "Mul", "Div", "Tanh", "Add"}
 _HEADS = {"MatMul", "MatMulNBits"}
-_DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16"}
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(int8)": "int8",
+    "tensor(uint8)": "uint8",
+}
 
 
 class Scoring:
-    """The model on the CPU, with every core that this process may use.
+    """The model with every core that this process may use, on the CPU.
 
-    Its own session options do not matter here: they change the time, not the probabilities.
+    A model that was built for a GPU is scored here too, where ONNX Runtime has the kernels; what
+    it has none for, or would compute wrongly, is refused in words. Of adapters beside the model,
+    the one that the folder says is active is used.
+    OpenVINO, which is on the CPU too, is used where the folder asks for it: it computes
+    differently. Other session options do not matter: they change the time, not the probabilities.
     """
 
     def __init__(self, folder: Path) -> None:
         import onnxruntime as ort
 
         self._config = read_config(folder)
+        refuse_paged(self._config)
         decoder = self._config["decoder"]
         if "logits" not in decoder.get("outputs", {}):
             raise MeasurementError(f"{folder}: the model gives no logits, so nothing can be scored")
@@ -51,9 +64,14 @@ class Scoring:
                 key = "session.model_external_initializers_file_folder_path"
                 options.add_session_config_entry(key, str(folder))
                 model = trimmed
-            providers = ["CPUExecutionProvider"]
-            self._session = ort.InferenceSession(model, options, providers=providers)
+        provider, settings = _provider(self._config)
+        self._session = providers.open_session(model, options, provider, settings)
         self._types = {i.name: i.type for i in self._session.get_inputs()}
+        self._widths = {i.name: i.shape[-1] for i in self._session.get_inputs() if i.shape}
+        self._adapter = _adapter(folder)
+        self._run_options = ort.RunOptions()
+        if self._adapter is not None:
+            self._run_options.add_active_adapter(self._adapter)  # which must outlive the options
         self._presents = self._present_names(decoder)
 
     @property
@@ -90,7 +108,7 @@ class Scoring:
             feed[inputs["position_ids"]] = np.tile(positions, (len(ids), 1))
         names = [decoder["outputs"]["logits"], *(self._presents if keep else ())]
         with refusals("onnxruntime cannot run the model"):
-            logits, *presents = self._session.run(names, feed)
+            logits, *presents = self._session.run(names, feed, self._run_options)
         last = logits[:, -1].astype(np.float32, copy=False)
         check_finite(last)
         return last, dict(zip(past, presents, strict=True)) if keep else {}
@@ -99,13 +117,15 @@ class Scoring:
         import numpy as np
 
         decoder = self._config["decoder"]
-        shape = (batch, decoder["num_key_value_heads"], 0, decoder["head_size"])
         empty = {}
         for name in self._presents.values():
             dtype = _DTYPES.get(self._types[name])
             if dtype is None:
                 raise MeasurementError(f"{name} is {self._types[name]}, which cannot be fed here")
-            empty[name] = np.zeros(shape, dtype)
+            # Quantised keys share bytes, so that the width is the graph's, where it says one.
+            width = self._widths[name]
+            width = width if isinstance(width, int) else decoder["head_size"]
+            empty[name] = np.zeros((batch, decoder["num_key_value_heads"], 0, width), dtype)
         return empty
 
     def _present_names(self, decoder: Json) -> dict[str, str]:
@@ -124,6 +144,27 @@ class Scoring:
         return pairs
 
 
+def _provider(config: Json) -> tuple[str, dict[str, str]]:
+    """The provider to score on, and its settings."""
+    for name, options in provider_options(config).items():
+        if providers.named_in_genai(name) == "openvino":
+            return "openvino", {k: v for k, v in options.items() if k != "device_type"}
+    return "cpu", {}
+
+
+def _adapter(folder: Path) -> Any:
+    """The folder's active adapter, loaded; None where it has none."""
+    import onnxruntime as ort
+
+    active = active_adapter(folder)
+    if active is None:
+        return None
+    adapter = ort.LoraAdapter()
+    with refusals("onnxruntime cannot load the adapter"):
+        adapter.Load(str(active[1]))
+    return adapter
+
+
 def last_position_only(path: Path, logits: str) -> bytes | None:
     """The graph with the vocabulary's projection done at the last position alone, or None.
 
@@ -140,6 +181,7 @@ def last_position_only(path: Path, logits: str) -> bytes | None:
         model = onnx.load(path, load_external_data=False)
     except DecodeError as error:
         raise MeasurementError(f"{path}: not an ONNX model ({error})") from None
+    _refuse(model.graph)
     nodes = model.graph.node
     makers = {output: i for i, node in enumerate(nodes) for output in node.output}
     name = logits
@@ -160,3 +202,26 @@ def last_position_only(path: Path, logits: str) -> bytes | None:
 def _external(model: Any) -> bool:
     """Whether the weights are in files of their own, so that the graph itself is small."""
     return any(tensor.external_data for tensor in model.graph.initializer)
+
+
+def _refuse(graph: Any) -> None:
+    """MeasurementError for a graph that the CPU has no kernels for, or would compute wrongly."""
+    from onnx import TensorProto
+
+    kinds = {i.type.tensor_type.elem_type for i in graph.input}
+    kinds |= {tensor.data_type for tensor in graph.initializer}
+    if TensorProto.BFLOAT16 in kinds:
+        raise MeasurementError(
+            "the model computes in bf16, for which ONNX Runtime has no kernels on the CPU, where "
+            "models are scored; build it in fp16"
+        )
+    if TensorProto.FLOAT8E4M3FN in kinds:
+        raise MeasurementError(
+            "the model's cache is in fp8, for which ONNX Runtime has no kernels on the CPU, where "
+            "models are scored; build it with kv_cache int8_per_tensor or none"
+        )
+    if any(a.name == "weight_prepacked" and a.i for node in graph.node for a in node.attribute):
+        raise MeasurementError(
+            "the model's weights are ordered for one GPU's kernels (prepacked_for), and the CPU, "
+            "where models are scored, would read them wrongly; build it with prepacked_for none"
+        )

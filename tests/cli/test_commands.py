@@ -9,11 +9,23 @@ import sys
 import pytest
 from cli.conftest import SPACE, Desk
 
+from tuner.cli.arguments import COMMANDS
+
 HEAVY = ("torch", "transformers", "onnxruntime", "optuna", "numpy", "pandas", "sqlalchemy")
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["check", "--space", "phi3"], ["plan", "quickstart"]]
+    "arguments",
+    [
+        ["--help"],
+        ["check", "--space", "phi3"],
+        ["plan", "quickstart"],
+        ["passes"],
+        ["passes", "lora"],
+        ["metrics"],
+        ["schema"],
+        ["init", "--model", "org/model-of-the-hub", "-o", "new.yaml"],
+    ],
 )
 def test_what_runs_nothing_imports_nothing_heavy(desk: Desk, arguments: list[str]) -> None:
     code = (
@@ -36,7 +48,7 @@ def test_help_fits_a_terminal_of_80_columns_and_names_every_command(desk: Desk) 
     done = desk.tune("--help")
     assert done.returncode == 0
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
-    for command in ("check", "plan", "list", "show", "best", "cache"):
+    for command in COMMANDS:
         assert f"\n  {command} " in done.stdout
 
 

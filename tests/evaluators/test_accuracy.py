@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +13,14 @@ import pytest
 
 from evaluators.accuracy import Accuracy
 from evaluators.base import Artifact, Measurement, MeasurementError
+from evaluators.runtimes.providers import openvino_settings, unavailable
 from evaluators.runtimes.scoring import Scoring, last_position_only
 from evaluators.scores import Question, log_probabilities
 from evaluators.text import encode_pair, split_prompt
 from search_spaces.data import DataSpec, Row, labels, read_split
 
 TEMPLATE = "### Text: {phrase}\n### The tone is:\n{tone}, I think"
+NO_OPENVINO = unavailable("openvino")
 
 
 @pytest.fixture(scope="module")
@@ -203,3 +206,118 @@ def test_a_damaged_graph_is_refused(tiny_genai: Path, data: DataSpec, tmp_path: 
     (broken / "model.onnx").write_bytes(b"\xff" * 1000)
     with pytest.raises(MeasurementError, match=r"model\.onnx: not an ONNX model"):
         Accuracy().measure(Artifact("genai", broken), {"max_items": None}, data, "dev")
+
+
+# Classifiers
+
+
+def classify(folder: Path, data: DataSpec, most: int | None = None) -> Measurement:
+    return Accuracy().measure(Artifact("onnx", folder), {"max_items": most}, data, "dev")
+
+
+@pytest.fixture(scope="module")
+def classified(tiny_onnx: Path, data: DataSpec) -> Measurement:
+    return classify(tiny_onnx, data)
+
+
+def test_classifier_s_scores_are_those_of_torch(
+    torch_classifier: Any, tiny_onnx: Path, data: DataSpec, classified: Measurement
+) -> None:
+    import torch
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_onnx)
+    rows = read_split(data, "dev")
+    assert len(classified.items) == len(rows)
+    for row, item in zip(rows, classified.items, strict=True):
+        text = f"### Text: {row['phrase']}\n### The tone is:"
+        with torch.no_grad():
+            logits = torch_classifier(**tokenizer(text, return_tensors="pt")).logits[0]
+        expected = torch.log_softmax(logits.double(), 0).tolist()
+        assert item["label"] == row["tone"]
+        assert [item["scores"][c] for c in labels(data)] == pytest.approx(expected, abs=1e-4)
+        assert item["predicted"] == labels(data)[int(logits.argmax())]
+
+
+def test_classifier_s_estimate_is_the_share_of_right_items(classified: Measurement) -> None:
+    found = Accuracy().summarise([classified], {}, "accuracy", None)
+    right = [item["label"] == item["predicted"] for item in classified.items]
+    assert 0 < found.value == sum(right) / len(right) < 1
+    assert classified.conditions["predicted_classes"] > 1
+    assert classified.conditions["cut_texts"] == 0
+
+
+def test_order_of_a_classifier_s_labels_does_not_matter(
+    tiny_onnx: Path, data: DataSpec, classified: Measurement, edited: Any
+) -> None:
+    names = {str(i): name for i, name in enumerate(reversed(labels(data)))}
+    turned = classify(edited(tiny_onnx, id2label=names), data)
+    for before, after in zip(classified.items, turned.items, strict=True):
+        scores = [before["scores"][name] for name in reversed(labels(data))]
+        assert [after["scores"][name] for name in labels(data)] == pytest.approx(scores)
+
+
+def test_what_else_is_scored_does_not_change_an_item(int8_onnx: Path, data: DataSpec) -> None:
+    # Its activations are rounded by the range of all that is fed at once.
+    everything, some = classify(int8_onnx, data), classify(int8_onnx, data, most=4)
+    every = len(everything.items) // 4
+    assert list(some.items) == list(everything.items[::every][:4])
+
+
+def test_labels_that_model_and_data_do_not_share_are_said(
+    tiny_onnx: Path, data: DataSpec, edited: Any
+) -> None:
+    names = {"0": "anger", "1": "joy", "2": "sadness", "3": "surprise"}
+    with pytest.raises(MeasurementError, match="the model lacks fear, the data lacks anger"):
+        classify(edited(tiny_onnx, id2label=names), data)
+    more = {str(i): name for i, name in enumerate((*labels(data), "anger", "shame"))}
+    with pytest.raises(MeasurementError, match="not the data's: the data lacks anger and shame"):
+        classify(edited(tiny_onnx, id2label=more), data)
+
+
+def test_template_without_text_before_the_label_is_refused(
+    tiny_onnx: Path, tone_file: Path
+) -> None:
+    data = DataSpec((("all", tone_file),), "{tone}: {phrase}", "tone")
+    with pytest.raises(MeasurementError, match="an encoder reads what is before it"):
+        classify(tiny_onnx, data)
+
+
+@pytest.mark.skipif(NO_OPENVINO is not None, reason=str(NO_OPENVINO))
+def test_classifier_is_scored_on_the_provider_of_its_session(
+    tiny_onnx: Path, data: DataSpec, classified: Measurement, edited: Any
+) -> None:
+    session = {
+        "execution_provider": "openvino",
+        "provider_options": openvino_settings(1, "bf16"),
+    }
+    found = classify(edited(tiny_onnx, session), data)
+    assert found.conditions["provider"] == "OpenVINOExecutionProvider"
+    pairs = zip(found.items, classified.items, strict=True)
+    off = [abs(a["scores"]["joy"] - b["scores"]["joy"]) for a, b in pairs]
+    assert 1e-4 < max(off) < 0.5
+
+
+@pytest.mark.skipif(NO_OPENVINO is not None, reason=str(NO_OPENVINO))
+@pytest.mark.parametrize(("precision", "most", "least"), [("fp32", 1e-3, 0), ("bf16", 2, 1e-3)])
+def test_generating_model_is_scored_on_openvino_where_it_asks_for_it(
+    tiny_genai: Path,
+    data: DataSpec,
+    measured: Measurement,
+    tmp_path: Path,
+    precision: str,
+    most: float,
+    least: float,
+) -> None:
+    shutil.copytree(tiny_genai, tmp_path / "model")
+    path = tmp_path / "model" / "genai_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    options = {"device_type": "CPU"} | openvino_settings(1, precision)
+    config["model"]["decoder"]["session_options"]["provider_options"] = [{"OpenVINO": options}]
+    path.write_text(json.dumps(config), encoding="utf-8")
+    model = Artifact("genai", path.parent)
+    found = Accuracy().measure(model, {"max_items": None}, data, "dev")
+    assert found.conditions["provider"] == "OpenVINOExecutionProvider"
+    pairs = zip(found.items, measured.items, strict=True)
+    off = max(abs(a["scores"]["joy"] - b["scores"]["joy"]) for a, b in pairs)
+    assert least <= off < most

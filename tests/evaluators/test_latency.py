@@ -157,6 +157,48 @@ def test_the_prompt_is_fixed_and_has_no_special_tokens() -> None:
     assert not np.array_equal(prompt[0], prompt[1])
 
 
+def measure_classifier(folder: Path, **changes: int) -> Measurement:
+    return Latency().measure(Artifact("onnx", folder), OPTIONS | changes, None, "dev")
+
+
+def test_a_classifier_has_a_latency_and_no_tokens_to_wait_for(tiny_onnx: Path) -> None:
+    found = measure_classifier(tiny_onnx)
+    assert list(found.samples) == ["latency"]
+    assert [len(block) for block in found.samples["latency"]] == [4, 4, 4]
+    assert found.conditions["provider"] == "CPUExecutionProvider"
+    assert len(found.conditions["calibration"]) == 3
+    assert json.loads(json.dumps(found.conditions)) == found.conditions
+    estimate = Latency().summarise([found, found], OPTIONS, "latency", None)
+    assert estimate.low <= estimate.value <= estimate.high
+    assert estimate.value > 0
+    assert estimate.samples == 24
+
+
+def test_longer_texts_and_larger_batches_take_a_classifier_longer(tiny_onnx: Path) -> None:
+    def quickest(**changes: int) -> float:
+        found = measure_classifier(tiny_onnx, **changes)
+        return min(s for block in found.samples["latency"] for s in block)
+
+    short = quickest(prompt_tokens=8)
+    assert quickest(prompt_tokens=250) > 2 * short
+    assert quickest(prompt_tokens=8, batch=32) > 2 * short
+
+
+def test_a_classifier_s_context_limits_the_workload(tiny_onnx: Path, fixed_onnx: Path) -> None:
+    with pytest.raises(MeasurementError, match="prompt_tokens is 300, over the model's context of"):
+        measure_classifier(tiny_onnx, prompt_tokens=300)
+    with pytest.raises(MeasurementError, match="takes 48 tokens, but there is a sequence of 49"):
+        measure_classifier(fixed_onnx, prompt_tokens=49)
+    with pytest.raises(MeasurementError, match="takes 2 sequences at a time, not 3"):
+        measure_classifier(fixed_onnx, batch=3)
+
+
+def test_only_what_generates_has_times_of_tokens() -> None:
+    metrics = {metric.name: metric for metric in Latency.spec.metrics}
+    assert [name for name, metric in metrics.items() if metric.is_of("onnx")] == ["latency"]
+    assert all(metric.is_of("genai") for metric in metrics.values())
+
+
 @pytest.mark.parametrize(
     ("seconds", "steady"),
     [

@@ -95,7 +95,9 @@ def test_a_folder_that_is_no_model_is_refused(name: str, payload: Json, tmp_path
 
 def test_a_format_that_cannot_be_measured_is_refused(payload: Json, tmp_path: Path) -> None:
     model = Artifact("adapter", tmp_path).to_json()
-    with pytest.raises(MeasurementError, match="latency measures genai models; this one is adapt"):
+    with pytest.raises(
+        MeasurementError, match="latency measures genai, onnx models; this one is adapt"
+    ):
         measure_job(payload | {"evaluator": "latency", "options": {}, "model": model})
 
 

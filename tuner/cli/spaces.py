@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from search_spaces import Overrides, find_space, parse_space
 from search_spaces.catalog import read_text
+from search_spaces.problems import Problem, SpaceError
 from search_spaces.space import Space
+from tuner.pipeline.providers import hopeless
 from tuner.registry import vocabulary
 
 
@@ -24,14 +26,15 @@ def read(arguments: argparse.Namespace) -> Named:
     """The space that the command line names, with its overrides; SpaceError when it is wrong."""
     source = arguments.space or getattr(arguments, "space_file", None)
     if source is None:
-        from search_spaces.problems import Problem, SpaceError
-
         raise SpaceError([Problem("no space given: a space file, or a shipped one such as phi3")])
     path = find_space(source)
     text = read_text(path)
     reading = parse_space(text, path, vocabulary(), overrides(arguments))
     for notice in reading.notices:
         print(f"note: {notice}", file=sys.stderr)
+    refusal = hopeless(reading.space)
+    if refusal is not None:
+        raise SpaceError([Problem(f"no candidate can run: {refusal}", str(path))])
     return Named(reading.space, text)
 
 
@@ -47,4 +50,5 @@ def overrides(arguments: argparse.Namespace) -> Overrides:
         trials=arguments.trials,
         max_time=arguments.max_time,
         seed=arguments.seed,
+        build_only=arguments.build_only,
     )

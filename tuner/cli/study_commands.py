@@ -16,7 +16,7 @@ from rich.text import Text
 from search_spaces.units import format_quantity
 from tuner.report.answer import console, print_answer, trials_table
 from tuner.report.output import summary, trial_json
-from tuner.report.words import duration, interval_text, metric_name, plural, value_text
+from tuner.report.words import duration, ending, interval_text, metric_name, plural, value_text
 from tuner.study.api import Study, Trial
 from tuner.study.database import DatabaseError, open_engine
 from tuner.study.events import BASELINE
@@ -104,7 +104,7 @@ def _find_trial(study: Study, name: str) -> Trial | None:
 
 def _show_trial(out: Console, study: Study, trial: Trial, reader: StudyReader) -> None:
     name = "baseline" if trial.number == BASELINE else f"trial {trial.number}"
-    out.print(Text(f"{name} of {study.name}: {trial.row.verdict or trial.row.state}"))
+    out.print(Text(f"{name} of {study.name}: {ending(trial.row.state, trial.row.verdict)}"))
     for step in trial.row.steps:
         values = " ".join(f"{k}={value_text(v)}" for k, v in step["parameters"].items())
         out.print(Text(f"  {step['id']}  {values}"))
@@ -115,7 +115,8 @@ def _show_trial(out: Console, study: Study, trial: Trial, reader: StudyReader) -
     for c in trial.constraints:
         out.print(Text(f"  {c.text}: {c.verdict}, scaled violation {c.violation:.3g}"))
     if trial.row.message:
-        out.print(Text(f"  failed in {trial.row.where} ({trial.row.reason}): {trial.row.message}"))
+        what = "no" if trial.row.state == "built" else "failed in"
+        out.print(Text(f"  {what} {trial.row.where} ({trial.row.reason}): {trial.row.message}"))
         if trial.row.log:
             out.print(Text(f"  log: {trial.row.log}"), soft_wrap=True)
     _show_stages(out, study, trial)

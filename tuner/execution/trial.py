@@ -21,6 +21,7 @@ from tuner.execution.job import Failure, Job, Outcome, Reason
 from tuner.execution.stage_job import FETCH_SOURCE, RUN_STAGE
 from tuner.passes.base import Pass
 from tuner.pipeline.plan import MeasurementPlan, Source, Stage, measurement_plan, plan
+from tuner.pipeline.providers import clashes
 from tuner.pipeline.store import Draft, Entry, Store
 from tuner.study.events import Event, Failed, Measured, MeasureStarted, StageFinished, StageStarted
 
@@ -151,7 +152,9 @@ class TrialRunner:
 
     def _where(self, run: Run, engine: Evaluator, split: str) -> MeasurementPlan:
         options = self.space.evaluators[engine.spec.name]
-        return measurement_plan(engine, options, run.stages, self.source, split, self.machine)
+        return measurement_plan(
+            engine, options, run.stages, self.passes, self.source, split, self.machine
+        )
 
     def _announce(self, task: _Measuring, numbers: range) -> None:
         missing = [n for n in numbers if self.store.get(task.where.key(n)) is None]
@@ -161,7 +164,8 @@ class TrialRunner:
             self.emit(MeasureStarted(task.run.number, task.where.evaluator, key))
 
     def _reading(self, engine: Evaluator, task: _Measuring, numbers: range) -> Reading:
-        estimates = self._summarise(engine, task.measurements)
+        model_format = task.run.artifacts[task.where.position + 1].format
+        estimates = self._summarise(engine, task.measurements, model_format)
         measured = Measured(
             task.run.number,
             task.where.evaluator,
@@ -181,6 +185,9 @@ class TrialRunner:
             if problems:
                 failure = Failure(Reason.REFUSED, "; ".join(problems), True)
                 raise TrialFailed(stage.step, failure, None)
+        for clash in clashes(stages):
+            failure = Failure(Reason.REFUSED, clash.message, True)
+            raise TrialFailed(stages[clash.position].step, failure, None)
 
     def _source(self, number: int) -> Artifact:
         if self._source_artifact is None:
@@ -304,13 +311,14 @@ class TrialRunner:
         raise AssertionError("the last attempt returns or raises")
 
     def _summarise(
-        self, engine: Evaluator, measurements: Sequence[Measurement]
+        self, engine: Evaluator, measurements: Sequence[Measurement], model_format: str
     ) -> tuple[Estimate, ...]:
         options = self.space.evaluators[engine.spec.name]
         try:
             return tuple(
                 engine.summarise(measurements, options, metric.name, statistic)
                 for metric in engine.spec.metrics
+                if metric.is_of(model_format)
                 for statistic in self.statistics[metric.name]
             )
         except MeasurementError as error:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,26 +51,76 @@ def load_causal(model: Artifact, dtype: Any = "auto") -> Any:
 
 
 def load_classifier(folder: Path, labels: Sequence[str], dtype: Any = "auto") -> Any:
-    """The encoder of a checkpoint with a classification head for `labels`, in their order.
+    """The encoder of a checkpoint with a classification head for `labels`.
 
-    A head that the checkpoint brings is kept where its labels are these; otherwise a fresh one,
-    the same on every call, takes its place. `config.id2label` of the result names the labels.
+    A head that the checkpoint brings is kept where its labels are these, in the head's own order;
+    otherwise a fresh one, the same on every call, takes its place, with the labels in the order
+    given. `config.id2label` of the result names them. ValueError where weights of the encoder
+    itself are missing.
     """
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    names = dict(enumerate(labels))
-    with torch.random.fork_rng():
+    brought = head_labels(folder)
+    keep = brought is not None and sorted(brought) == sorted(labels)
+    names = dict(enumerate(brought if brought and keep else labels))
+    with torch.random.fork_rng(), _without_load_report():
         torch.manual_seed(_HEAD_SEED)
-        return AutoModelForSequenceClassification.from_pretrained(
+        model, found = AutoModelForSequenceClassification.from_pretrained(
             folder,
             dtype=dtype,
             id2label=names,
             label2id={label: i for i, label in names.items()},
             ignore_mismatched_sizes=True,
+            output_loading_info=True,
             local_files_only=True,
             trust_remote_code=False,
         )
+        _check_backbone(folder, model, found)
+        if brought is not None and not keep:
+            _begin_head(model)
+    return model
+
+
+def head_labels(folder: Path) -> list[str] | None:
+    """The labels of the classification head that a checkpoint brings; None where it has none."""
+    config = read_config(folder)
+    names = config.get("id2label")
+    if not names or "SequenceClassification" not in str(config.get("architectures")):
+        return None
+    return [str(names[key]) for key in sorted(names, key=int)]
+
+
+def _check_backbone(folder: Path, model: Any, found: dict[str, Any]) -> None:
+    # Without this, a damaged checkpoint would be used with random weights in the gaps.
+    lost = [*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])]
+    backbone = f"{model.base_model_prefix}."
+    bad = sorted(key for key in lost if key.startswith(backbone) and ".pooler." not in key)
+    if bad:
+        raise ValueError(f"{folder}: the checkpoint lacks {len(bad)} tensors, such as {bad[0]}")
+
+
+def _begin_head(model: Any) -> None:
+    """Give everything beside the backbone fresh weights, whatever the checkpoint had there."""
+    backbone = f"{model.base_model_prefix}."
+    fresh = type(model)(model.config).state_dict()
+    head = {name: tensor for name, tensor in fresh.items() if not name.startswith(backbone)}
+    model.load_state_dict(head, strict=False)
+    if model.config.problem_type is not None:
+        model.config.problem_type = "single_label_classification"
+
+
+@contextmanager
+def _without_load_report() -> Iterator[None]:
+    """Keep transformers from listing a head that comes or goes, which is what was asked for."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def load_tokenizer(folder: Path) -> Any:

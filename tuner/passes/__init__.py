@@ -9,11 +9,26 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from search_spaces.vocabulary import PassSpec
+from tuner.passes.autoround import AutoRound
+from tuner.passes.awq import Awq
 from tuner.passes.base import Pass, PassError, StageContext
+from tuner.passes.drop_layers import DropLayers
+from tuner.passes.dynamic_int8 import DynamicInt8
+from tuner.passes.float16 import Float16
+from tuner.passes.full_finetune import FullFinetune
 from tuner.passes.genai_builder import GenaiBuilder
+from tuner.passes.gptq import Gptq
+from tuner.passes.hqq import Hqq
 from tuner.passes.lora import Lora
 from tuner.passes.merge_adapter import MergeAdapter
+from tuner.passes.mixed_float16 import MixedFloat16
+from tuner.passes.multi_lora import MultiLora
+from tuner.passes.onnx_export import OnnxExport
+from tuner.passes.qlora import QLora
+from tuner.passes.rtn import Rtn
 from tuner.passes.session import Session
+from tuner.passes.static_int8 import StaticInt8
+from tuner.passes.weight_only import WeightOnly
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -29,6 +44,33 @@ __all__ = [
 
 GROUP = "tuner.passes"
 
+_BUILT_IN: tuple[type[Pass], ...] = (
+    # A checkpoint is tuned, ...
+    DropLayers,
+    FullFinetune,
+    Lora,
+    QLora,
+    MergeAdapter,
+    # ... its weights are rounded, ...
+    Rtn,
+    Gptq,
+    Hqq,
+    Awq,
+    AutoRound,
+    # ... it is built for ONNX Runtime GenAI, ...
+    GenaiBuilder,
+    MultiLora,
+    # ... or exported to ONNX, ...
+    OnnxExport,
+    Float16,
+    MixedFloat16,
+    DynamicInt8,
+    StaticInt8,
+    WeightOnly,
+    # ... and opened.
+    Session,
+)
+
 
 class BrokenPass(Exception):
     """An installed distribution declares a pass that cannot be used; the message names it."""
@@ -43,9 +85,7 @@ def all_passes() -> dict[str, Pass]:
     """
     from importlib.metadata import entry_points  # a third of this module's cost, if at its top
 
-    passes: dict[str, Pass] = {
-        p.spec.name: p for p in (Lora(), MergeAdapter(), GenaiBuilder(), Session())
-    }
+    passes: dict[str, Pass] = {made.spec.name: made for made in (kind() for kind in _BUILT_IN)}
     for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name):
         found = _load(entry)
         if found.spec.name in passes:

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from evaluators.base import Artifact
 from search_spaces.data import DataSpec
-from search_spaces.vocabulary import PassSpec, Value
+from search_spaces.vocabulary import Aspect, PassSpec, Value
 
 
 class PassError(Exception):
@@ -50,6 +50,18 @@ class Pass(ABC):
     def environment(self, parameters: Mapping[str, Value]) -> Mapping[str, str]:
         """What else than parameters, inputs and library versions the result depends on."""
         return {}
+
+    def relevant(
+        self, parameters: Mapping[str, Value], aspects: frozenset[Aspect], model_format: str
+    ) -> Mapping[str, Value] | None:
+        """The parameters that decide what the pass changes of these aspects; None: it changes none.
+
+        A metric that depends on these aspects is shared by candidates that differ elsewhere only.
+        `model_format`: of the model that comes in. By default every parameter, where `changes` of
+        the declaration names one of the aspects. What a pass narrows down, `environment` is asked
+        for again, of these parameters alone.
+        """
+        return parameters if self.spec.changes & aspects else None
 
     @abstractmethod
     def run(self, context: StageContext) -> None:

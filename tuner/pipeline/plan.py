@@ -32,13 +32,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One pass applied to one input. `description` is what the key is the digest of."""
+    """One pass applied to one input. `description` is what the key is the digest of.
+
+    `input_format`, `output_format`: of the model that comes in, and of the one that goes out.
+    """
 
     key: str
     step: str
     spec: PassSpec
     parameters: Mapping[str, Value]
     description: Json
+    input_format: str
     output_format: str
 
 
@@ -49,8 +53,9 @@ def plan(candidate: Candidate, source: Source, passes: Mapping[str, Pass]) -> tu
     for step in candidate.steps:
         spec = step.spec
         description = _description(passes[spec.name], step.parameters, source) | {"input": key}
-        key, model_format = digest(description), spec.gives or model_format
-        stages.append(Stage(key, step.id, spec, step.parameters, description, model_format))
+        key, given = digest(description), spec.gives or model_format
+        stages.append(Stage(key, step.id, spec, step.parameters, description, model_format, given))
+        model_format = given
     return tuple(stages)
 
 
@@ -90,19 +95,21 @@ def measurement_plan(
     evaluator: Evaluator,
     options: Mapping[str, Value],
     stages: tuple[Stage, ...],
+    passes: Mapping[str, Pass],
     source: Source,
     split: str,
     machine: Mapping[str, str],
 ) -> MeasurementPlan:
     """Where in a candidate's pipeline a metric is fixed, and under which key it is known.
 
-    A stage that changes nothing that the evaluator's metrics depend on is left out of the key: two
-    thread counts share one accuracy, two fine-tunings of one architecture share one latency.
+    What changes nothing that the evaluator's metrics depend on is left out of the key: two thread
+    counts share one accuracy, two fine-tunings of one architecture share one latency.
     """
     spec = evaluator.spec
     aspects: frozenset[Aspect] = frozenset().union(*(m.depends_on for m in spec.metrics))
-    relevant = [i for i, stage in enumerate(stages) if stage.spec.changes & aspects]
-    model = [source.key, *({**stages[i].description, "input": None} for i in relevant)]
+    changes = [_change(stage, passes[stage.spec.name], aspects) for stage in stages]
+    relevant = [i for i, change in enumerate(changes) if change is not None]
+    model = [source.key, *(changes[i] for i in relevant)]
     description = {
         "kind": "measurement",
         "evaluator": spec.name,
@@ -114,6 +121,18 @@ def measurement_plan(
         "machine": dict(machine) if Aspect.RUNTIME in aspects else None,
     }
     return MeasurementPlan(spec.name, _measured_position(relevant, stages), split, description)
+
+
+def _change(stage: Stage, pass_: Pass, aspects: frozenset[Aspect]) -> Json | None:
+    """What a stage changes of these aspects, whatever comes in; None where it changes nothing."""
+    found = pass_.relevant(stage.parameters, aspects, stage.input_format)
+    if found is None:
+        return None
+    description = {**stage.description, "input": None}
+    if found == stage.parameters:
+        return description
+    environment = dict(pass_.environment(found))
+    return description | {"parameters": plain(found), "environment": environment}
 
 
 def _measured_position(relevant: list[int], stages: tuple[Stage, ...]) -> int:

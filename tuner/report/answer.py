@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich import box
@@ -15,7 +16,14 @@ from rich.table import Table
 from rich.text import Text
 
 from search_spaces.units import format_quantity
-from tuner.report.words import duration, interval_text, metric_name, parameter_texts, plural
+from tuner.report.words import (
+    duration,
+    ending,
+    interval_text,
+    metric_name,
+    parameter_texts,
+    plural,
+)
 from tuner.study.api import Study, Trial
 
 Json = Mapping[str, Any]
@@ -35,7 +43,8 @@ def print_answer(console: Console, study: Study) -> None:
     if not study.trials:
         console.print("No trial has ended yet.")
     elif study.best is not None:
-        _print_front(console, study, study.best)
+        if study.front:
+            _print_front(console, study, study.best)
         _print_chosen(console, study, study.best)
     elif study.nearest:
         _print_nearest(console, study)
@@ -63,7 +72,7 @@ def trials_table(study: Study, trials: Sequence[Trial], chosen: Trial | None) ->
     for trial, texts in zip(shown, parameter_texts([t.parameters for t in shown]), strict=True):
         mark = "*" if trial is chosen else ""
         cells = [_metric_cell(trial, name) for name in names]
-        verdict = trial.row.verdict or trial.row.state
+        verdict = ending(trial.row.state, trial.row.verdict)
         table.add_row(f"{mark}{trial.number}", Text(" ".join(texts)), *cells, verdict)
     return table
 
@@ -98,6 +107,8 @@ def _print_chosen(console: Console, study: Study, best: Trial) -> None:
 
 
 def _why(study: Study, best: Trial) -> str:
+    if not study.front:
+        return "the first that was built; not every metric could be measured of any"
     if len(study.front) == 1:
         return "the only candidate on the front: best in every objective"
     best_of = []
@@ -111,8 +122,9 @@ def _why(study: Study, best: Trial) -> str:
 def _chosen_cells(
     study: Study, best: Trial, name: str, confirmed: Mapping[str, Json]
 ) -> tuple[str, str, str]:
-    metric = best.metrics[name]
-    search = interval_text({k: getattr(metric, k) for k in ("value", "low", "high", "unit")})
+    metric = best.metrics.get(name)
+    data = None if metric is None else asdict(metric)
+    search = "-" if data is None else interval_text(data)
     again = interval_text(confirmed[name]) if name in confirmed else "-"
     before = "-" if study.baseline is None else _metric_cell(study.baseline, name)
     return search, again, before

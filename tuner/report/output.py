@@ -38,6 +38,8 @@ def write_answer(folder: Path, study: Study, space: Space, artifact: Artifact) -
         folder.mkdir(parents=True, exist_ok=True)
         _put_model(folder / "model", artifact, f"{study.name}/{best.number}/{best.row.candidate}")
         comment = f"trial {best.number} of the study {study.name}"
+        if space.build_only:
+            comment += "\nbuilt with --build-only: give it again, unless this machine can run it"
         _put(folder / "recipe.yaml", recipe_text(space, best.row.steps, comment, folder))
         _put(folder / "summary.json", json.dumps(summary(study), indent=2, ensure_ascii=False))
         _put(folder / "pareto.csv", pareto_csv(study))

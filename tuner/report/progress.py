@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from tuner.report.words import duration, estimate_text, parameter_texts
+from tuner.report.words import duration, ending, estimate_text, parameter_texts
 from tuner.study.events import (
     BASELINE,
     Confirmed,
@@ -191,9 +191,11 @@ class _State:
         """How it ended and what it took: `  feasible, 12 s, 2 of 4 stages reused`."""
         parts = [duration(event.seconds)]
         if self._failed is not None:
-            parts.insert(0, f"failed in {self._failed.where}: {self._failed.message}")
+            where, why = self._failed.where, self._failed.message
+            built = event.state == "built"
+            parts.insert(0, f"built; no {where}: {why}" if built else f"failed in {where}: {why}")
         elif self._judged is not None:
-            parts.insert(0, self._judged.verdict)
+            parts.insert(0, ending(event.state, self._judged.verdict))
         if self._reused:
             parts.append(f"{self._reused} of {self._made + self._reused} stages reused")
         return "  " + ", ".join(parts)

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from search_spaces.data import DataSpec
-from search_spaces.space import Space
+from search_spaces.space import Space, steps_of
 
 Json = Mapping[str, Any]
 
@@ -28,7 +28,7 @@ def recipe_text(space: Space, steps: Sequence[Json], comment: str, folder: Path)
     if space.data is not None:
         recipe["data"] = _data(space.data, folder)
     recipe |= {
-        "pipeline": [_step(step) for step in steps],
+        "pipeline": [_step(step, space) for step in steps],
         "metrics": {name: _lists(options) for name, options in space.evaluators.items()},
         "objectives": [o.text for o in space.objectives],
         "constraints": [c.text for c in space.constraints],
@@ -62,8 +62,11 @@ def _relative(path: Path, folder: Path) -> str:
     return relative if relative.startswith(".") else f"./{relative}"
 
 
-def _step(step: Json) -> str | dict[str, Any]:
+def _step(step: Json, space: Space) -> str | dict[str, Any]:
     parameters = _lists(step["parameters"])
+    in_baseline = {s.id for item in space.pipeline for s in steps_of(item) if s.baseline}
+    if step["id"] in in_baseline:
+        return {step["pass"]: parameters, "baseline": True}
     return {step["pass"]: parameters} if parameters else str(step["pass"])
 
 

@@ -76,6 +76,13 @@ def metric_name(metric: str, statistic: str | None) -> str:
     return metric if statistic in (None, "", "p50") else f"{metric}.{statistic}"
 
 
+def ending(state: str, verdict: str | None) -> str:
+    """How a trial ended: its verdict, and where its model was built only, that first."""
+    if state != "built":
+        return verdict or state
+    return state if verdict in (None, "feasible") else f"{state}, {verdict}"
+
+
 def estimate_text(estimate: Json) -> str:
     """`tpot 5.87 ms`."""
     name = metric_name(estimate["metric"], estimate["statistic"])

@@ -106,10 +106,15 @@ class Study:
 
     @property
     def best(self) -> Trial | None:
-        """The front's trial nearest to the best of every objective; None: nothing is feasible."""
+        """The front's trial nearest to the best of every objective; None: nothing is feasible.
+
+        Without a front, the first of the models that were built and are not to be run.
+        """
         front = {t.number: t for t in self.front}
         number = choose({n: self.losses(t) for n, t in front.items()})
-        return None if number is None else front[number]
+        if number is None:
+            return next((t for t in self.trials if t.row.state == "built"), None)
+        return front[number]
 
     @property
     def nearest(self) -> list[Trial]:

@@ -112,7 +112,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A trial is over. `state`: complete, failed, infeasible (failed for certain) or baseline."""
+    """A trial is over.
+
+    `state`: complete, built (and not to be run), failed, infeasible (failed for certain) or
+    baseline.
+    """
 
     number: int
     state: str

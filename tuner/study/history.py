@@ -16,18 +16,22 @@ from tuner.study.events import BASELINE
 from tuner.study.reader import StudyReader
 from tuner.study.rows import ConstraintRow, MetricRow, TrialRow
 
-_FINISHED = frozenset({"complete", "failed", "infeasible"})
+_FINISHED = frozenset({"complete", "built", "failed", "infeasible"})
 
 
 @dataclass(frozen=True, slots=True)
 class PastTrial:
-    """A trial of an earlier command. `finished` False: it was cut off and is to be run again."""
+    """A trial of an earlier command. `finished` False: it was cut off and is to be run again.
+
+    `built`: its model was made, and is not to be run.
+    """
 
     number: int
     decisions: Mapping[str, Any]
     finished: bool
     result: Result
     feasible: bool
+    built: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +68,13 @@ def _violation(row: ConstraintRow) -> float:
 
 def _past(row: TrialRow, violations: Mapping[str, float]) -> PastTrial:
     objectives = None
-    if row.state == "complete" and row.objectives is not None:
-        objectives = [v for v in row.objectives if v is not None]
+    if row.state in ("complete", "built") and row.objectives is not None:
+        objectives = [v for v in row.objectives if v is not None] or None
     result = Result(objectives, violations, transient=row.state == "failed")
     finished = row.state in _FINISHED
-    return PastTrial(row.number, row.parameters, finished, result, row.verdict == "feasible")
+    feasible = row.verdict == "feasible"
+    built = row.state == "built"
+    return PastTrial(row.number, row.parameters, finished, result, feasible, built)
 
 
 def _baseline(reader: StudyReader, study: str, rows: Sequence[TrialRow]) -> Numbers | None:

@@ -179,7 +179,7 @@ def _runs_by_study() -> Select[Any]:
 
 def _counts_by_study() -> Select[Any]:
     t = schema.trials.c
-    complete = t.state == "complete"
+    complete = t.state.in_(("complete", "built"))
     return (
         select(
             t.study_id,

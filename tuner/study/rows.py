@@ -60,7 +60,7 @@ class StudyRow:
 class TrialRow:
     """A trial, or the baseline.
 
-    `role`: baseline or trial. `state`: running, complete, failed, infeasible, baseline or
+    `role`: baseline or trial. `state`: running, complete, built, failed, infeasible, baseline or
     interrupted. `objectives`: canonical units, in the space's order; None in it stands for NaN.
     `seconds` and `finished_at` None: not over. From `reason` to `log`: why it failed.
     """

@@ -11,13 +11,14 @@ _OBJECTIVE = """(SELECT v.value FROM tune_values v WHERE v.study_id = t.study_id
 _OBJECTIVES = ",\n    ".join(_OBJECTIVE.format(position) for position in (1, 2, 3))
 
 _COUNT = "(SELECT COUNT(*) FROM tune_trials t WHERE t.study_id = s.id AND t.role = 'trial'{0})"
+_ENDED = " AND t.state IN ('complete', 'built')"
 
 VIEWS = {
     "tuner_studies": f"""
 SELECT s.name AS study, s.space_name AS space, s.model, s.fingerprint, s.chosen,
     {_COUNT.format("")} AS trials,
-    {_COUNT.format(" AND t.state = 'complete'")} AS complete,
-    {_COUNT.format(" AND t.state = 'complete' AND t.verdict = 'feasible'")} AS feasible,
+    {_COUNT.format(_ENDED)} AS complete,
+    {_COUNT.format(f"{_ENDED} AND t.verdict = 'feasible'")} AS feasible,
     {_COUNT.format(" AND t.reason IS NOT NULL")} AS failures,
     (SELECT COUNT(*) FROM tune_trials t WHERE t.study_id = s.id AND t.on_front) AS front,
     (SELECT SUM(r.last_event_at - r.started_at) FROM tune_runs r WHERE r.study_id = s.id)

@@ -1,0 +1,124 @@
+"""Which candidates share a measurement, and which model is measured for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from evaluators import all_evaluators
+from evaluators.latency import Latency
+from search_spaces.candidates import Candidate, CandidateStep, complete
+from search_spaces.vocabulary import Aspect, PassSpec, Value
+from tuner.passes import Pass, StageContext, all_passes
+from tuner.pipeline.plan import MeasurementPlan, Source, measurement_plan, plan
+
+SOURCE = Source("a" * 64, "text-classification", {"train": "b" * 64, "dev": "c" * 64})
+
+
+class Toy(Pass):
+    """A pass that is never run."""
+
+    def __init__(self, spec: PassSpec) -> None:
+        self.spec = spec  # type: ignore[misc]
+
+    def run(self, context: StageContext) -> None:
+        raise NotImplementedError
+
+
+def toy(name: str, accepts: str, gives: str, *changes: Aspect) -> Toy:
+    formats = frozenset({accepts})
+    return Toy(PassSpec(name, 1, "A toy.", (), formats, gives, frozenset(changes)))
+
+
+PASSES: Mapping[str, Pass] = {
+    "tune": toy("tune", "hf", "hf", Aspect.WEIGHTS),
+    "export": toy("export", "hf", "onnx", Aspect.STRUCTURE),
+    "build": toy("build", "hf", "genai", Aspect.STRUCTURE),
+    "session": all_passes()["session"],
+}
+
+
+def measured(
+    metric: str, built: str, /, session: dict[str, Value] | None = None, tune: bool = False
+) -> MeasurementPlan:
+    """Where and under which key a metric of tune (if so), export or build, and session is known."""
+    steps = [CandidateStep("tune", PASSES["tune"].spec, {})] if tune else []
+    steps.append(CandidateStep(built, PASSES[built].spec, {}))
+    if session is not None:
+        spec = PASSES["session"].spec
+        model_format = str(PASSES[built].spec.gives)
+        steps.append(CandidateStep("session", spec, complete(spec, session, model_format)))
+    evaluator = all_evaluators()[metric]
+    options: dict[str, Any] = {p.name: p.default for p in evaluator.spec.parameters}
+    stages = plan(Candidate({}, tuple(steps)), SOURCE, PASSES)
+    return measurement_plan(evaluator, options, stages, PASSES, SOURCE, "dev", {"cpu": "one"})
+
+
+OPENVINO: dict[str, Value] = {"execution_provider": "openvino"}
+
+
+def test_stages_know_the_formats_between_them() -> None:
+    spec = PASSES["session"].spec
+    steps = (
+        CandidateStep("tune", PASSES["tune"].spec, {}),
+        CandidateStep("export", PASSES["export"].spec, {}),
+        CandidateStep("session", spec, complete(spec, {}, "onnx")),
+    )
+    stages = plan(Candidate({}, steps), SOURCE, PASSES)
+    formats = [(stage.input_format, stage.output_format) for stage in stages]
+    assert formats == [("hf", "hf"), ("hf", "onnx"), ("onnx", "onnx")]
+
+
+def test_two_thread_counts_share_an_accuracy_and_no_latency() -> None:
+    one, two = ({"intra_op_num_threads": n} for n in (1, 2))
+    assert measured("accuracy", "export", one) == measured("accuracy", "export", two)
+    assert measured("accuracy", "export", one) == measured("accuracy", "export")
+    assert measured("latency", "export", one) != measured("latency", "export", two)
+
+
+def test_two_fine_tunings_share_a_latency_and_no_accuracy() -> None:
+    for built in ("export", "build"):
+        tuned, plain = (measured("latency", built, tune=tune) for tune in (True, False))
+        assert tuned.key(0) == plain.key(0)
+        tuned, plain = (measured("accuracy", built, tune=tune) for tune in (True, False))
+        assert tuned.key(0) != plain.key(0)
+
+
+def test_accuracy_is_measured_before_a_session_that_computes_as_ever() -> None:
+    assert measured("accuracy", "export", {"intra_op_num_threads": 1}).position == 0
+    assert measured("latency", "export", {"intra_op_num_threads": 1}).position == 1
+
+
+def test_accuracy_is_measured_on_the_provider_that_computes_differently() -> None:
+    found = measured("accuracy", "export", OPENVINO)
+    assert found.position == 1
+    assert found.key(0) != measured("accuracy", "export").key(0)
+    precise = OPENVINO | {"inference_precision": "fp32"}
+    assert measured("accuracy", "export", precise).key(0) != found.key(0)
+
+
+@pytest.mark.parametrize("built", ["export", "build"])
+@pytest.mark.parametrize("threads", [0, 1, 2])
+def test_threads_share_an_accuracy_on_openvino_too(built: str, threads: int) -> None:
+    found = measured("accuracy", built, OPENVINO | {"intra_op_num_threads": threads})
+    assert found == measured("accuracy", built, OPENVINO | {"intra_op_num_threads": 5})
+
+
+def test_accuracy_of_a_generating_model_is_measured_once_for_all_levels_of_optimisation() -> None:
+    level: dict[str, Value] = {"graph_optimization_level": "basic"}
+    assert measured("accuracy", "build", level) == measured("accuracy", "build")
+    assert measured("accuracy", "export", level) != measured("accuracy", "export")
+    assert measured("accuracy", "build", OPENVINO) != measured("accuracy", "build")
+
+
+def test_size_is_measured_once_for_all_sessions() -> None:
+    assert measured("size", "export", OPENVINO).key(0) == measured("size", "export").key(0)
+
+
+def test_what_a_pass_changes_decides_where_it_does_not_say_more() -> None:
+    pass_ = PASSES["tune"]
+    assert pass_.relevant({"a": 1}, frozenset({Aspect.WEIGHTS}), "hf") == {"a": 1}
+    aspects = frozenset().union(*(m.depends_on for m in Latency.spec.metrics))
+    assert pass_.relevant({"a": 1}, aspects, "hf") is None

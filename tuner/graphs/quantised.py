@@ -1,0 +1,43 @@
+"""What a quantised graph is told by, and the refusal to quantise one again.
+
+Knows nothing of how graphs are quantised.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from tuner.graphs import nodes
+from tuner.passes.base import PassError
+
+INT8 = frozenset(
+    {
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "DynamicQuantizeMatMul",
+        "MatMulInteger",
+        "MatMulIntegerToFloat",
+        "QAttention",
+        "QEmbedLayerNormalization",
+        "QLinearMatMul",
+        "QuantizeLinear",
+    }
+)
+PACKED = frozenset({"MatMulNBits", "GatherBlockQuantized"})
+
+
+def refuse(graph: Any, quantised: frozenset[str], advice: str) -> None:
+    """PassError, with advice, where the graph has one of the operators."""
+    found = sorted(quantised & nodes.count(graph).keys())
+    if found:
+        raise PassError(f"this graph is quantised already ({', '.join(found)}): {advice}")
+
+
+def require_change(before: Counter[str], graph: Any, wanted: object) -> None:
+    """PassError where a quantiser left the graph as it was."""
+    if nodes.count(graph) == before:
+        raise PassError(
+            f"nothing could be quantised: no {wanted} of this graph has stored weights and is not "
+            f"excluded; it has {', '.join(f'{n} {op}' for op, n in sorted(before.items()))}"
+        )

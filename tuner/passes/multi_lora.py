@@ -1,0 +1,105 @@
+"""The `multi_lora` pass: one GenAI model, and any number of LoRA adapters beside it.
+
+The base is built as `genai_builder` builds it; adapters stay files of their own, which a server
+loads and switches between requests. Knows nothing of how they were trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from search_spaces.vocabulary import Aspect, ParameterSpec, PassSpec, Value
+from tuner.genai import adapters, builder, legality, lora_graph
+from tuner.genai.errors import Unbuildable
+from tuner.genai.parameters import SHARED
+from tuner.passes.base import Pass, PassError, StageContext
+
+ACTIVE, BASE = "tuned", "base"
+"""The names of the adapter that came in, and of the one that changes nothing."""
+
+_SPLIT = frozenset({"q_proj", "k_proj", "v_proj"})
+
+
+class MultiLora(Pass):
+    """Builds the adapter's base, and writes adapters for onnxruntime-genai's `Adapters`.
+
+    The output has `adapters/NAME.onnx_adapter` for the adapter that came in (`tuned`), for each of
+    `adapters` (named as its folder) and for none (`base`, all zero); `adapters.json` says which is
+    active: the one that evaluators measure. Ranks and adapted modules may differ. Adapters are
+    never quantised. Without any, the model computes what the base does.
+    """
+
+    spec = PassSpec(
+        name="multi_lora",
+        version=1,
+        help="Build an ONNX Runtime GenAI model that keeps LoRA adapters apart, to switch between.",
+        accepts=frozenset({"adapter"}),
+        gives="genai",
+        changes=frozenset({Aspect.WEIGHTS, Aspect.STRUCTURE}),
+        kinds=frozenset({"causal"}),
+        libraries=(*builder.LIBRARIES, "onnx", "safetensors"),
+        parameters=(
+            *SHARED,
+            ParameterSpec(
+                "adapters",
+                list,
+                (),
+                "Folders of further peft adapters of the same base, relative to the current "
+                "directory; each is named as its folder.",
+            ),
+        ),
+    )
+
+    def check(self, parameters: Mapping[str, Value]) -> list[str]:
+        """Refuse what cannot be built, and adapters that are missing or of another kind."""
+        found = legality.check(parameters)
+        taken = {ACTIVE: "the adapter that comes in", BASE: "the one that changes nothing"}
+        for folder in _folders(parameters):
+            name, why = folder.name, adapters.refusal(folder)
+            if why is not None:
+                found.append(f"adapters: {why}")
+            elif name in taken:
+                found.append(f"adapters: {folder} would be named as {taken[name]} is: {name}")
+            taken[name] = str(folder)
+        return found
+
+    def environment(self, parameters: Mapping[str, Value]) -> Mapping[str, str]:
+        """The content of the further adapters."""
+        keys = {f"adapters/{f.name}": adapters.content_key(f) for f in _folders(parameters)}
+        return builder.environment(parameters) | keys
+
+    def run(self, context: StageContext) -> None:
+        """Read and check the adapters, build the base, make room in its graph, write them."""
+        base = context.model.base
+        if base is None:
+            raise PassError("an adapter needs its base model beside it")
+        folders = {ACTIVE: context.model.path}
+        folders |= {folder.name: folder for folder in _folders(context.parameters)}
+        try:
+            found = {name: adapters.read_adapter(folder) for name, folder in folders.items()}
+            shapes = adapters.linear_shapes(base.path)
+            for name, adapter in found.items():
+                adapters.check_fits(name, adapter, shapes)
+            adapted = {m: s for m, s in shapes.items() if any(m in a for a in found.values())}
+            builder.build(base, _building(context.parameters, adapted), context.output)
+            slots = lora_graph.open_slots(context.output, adapted)
+            lora_graph.write_adapters(context.output, slots, found | {BASE: {}}, ACTIVE)
+        except Unbuildable as error:
+            raise PassError(str(error)) from error
+
+
+def _folders(parameters: Mapping[str, Value]) -> list[Path]:
+    listed = parameters["adapters"]
+    assert isinstance(listed, tuple)
+    return [Path(str(folder)) for folder in listed]
+
+
+def _building(
+    parameters: Mapping[str, Value], adapted: Mapping[str, tuple[int, int]]
+) -> dict[str, Value]:
+    """What to tell the builder; matrices with an adapter of their own are not fused."""
+    split = any(module.rsplit(".", 1)[-1] in _SPLIT for module in adapted)
+    return {name: v for name, v in parameters.items() if name != "adapters"} | {
+        "fuse_qkv": not split
+    }

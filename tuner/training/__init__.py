@@ -1,0 +1,1 @@
+"""What the fine-tuning passes share: examples, batches, losses, the loop, adapters."""

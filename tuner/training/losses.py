@@ -1,0 +1,62 @@
+"""The loss of a batch, for language models and for classifiers. Knows nothing of training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tuner.training.examples import Example, LabelledText
+
+BatchLoss = Callable[[Any, Sequence[Any]], Any]
+"""(model, examples) -> the loss, summed over what is learned: a scalar tensor."""
+
+
+def token_loss(model: Any, batch: Sequence[Example]) -> Any:
+    """The cross-entropy of the learned tokens, summed: a scalar tensor.
+
+    Texts are padded behind their end, where causal attention lets no token of theirs look, so
+    that neither a mask nor a padding token is needed. Logits, of which there is one for each
+    word of the vocabulary, are computed at positions of learned tokens only.
+    """
+    import torch
+
+    width = max(len(example.ids) for example in batch)
+    ids = [example.ids + [0] * (width - len(example.ids)) for example in batch]
+    before = [range(example.start - 1, len(example.ids) - 1) for example in batch]
+    kept = sorted({position for positions in before for position in positions})
+    column = {position: i for i, position in enumerate(kept)}
+    logits = model(
+        input_ids=torch.tensor(ids, device=model.device),
+        logits_to_keep=torch.tensor(kept, device=model.device),
+        use_cache=False,
+    ).logits
+    rows = [row for row, positions in enumerate(before) for _ in positions]
+    columns = [column[position] for positions in before for position in positions]
+    wanted = [token for example in batch for token in example.ids[example.start :]]
+    return torch.nn.functional.cross_entropy(
+        logits[rows, columns].float(), torch.tensor(wanted, device=model.device), reduction="sum"
+    )
+
+
+def label_loss(padding: int) -> BatchLoss:
+    """The cross-entropy of the labels, summed. `padding`: the token that fills a batch up."""
+
+    def loss(model: Any, batch: Sequence[LabelledText]) -> Any:
+        import torch
+
+        ids, mask = padded([example.ids for example in batch], padding, model.device)
+        labels = torch.tensor([example.label for example in batch], device=model.device)
+        logits = model(input_ids=ids, attention_mask=mask).logits
+        return torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+
+    return loss
+
+
+def padded(texts: Sequence[list[int]], padding: int, device: Any) -> tuple[Any, Any]:
+    """Token ids filled up behind their ends, and the attention mask: int64 [texts, longest]."""
+    import torch
+
+    width = max(map(len, texts))
+    ids = [text + [padding] * (width - len(text)) for text in texts]
+    mask = [[1] * len(text) + [0] * (width - len(text)) for text in texts]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
