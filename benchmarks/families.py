@@ -206,8 +206,9 @@ class Bench:
         message = re.sub(r"…[\w./]*", "…", message)
         message = plainer(message)
         library = raised_in(log) if failure.reason is Reason.ERROR else None
-        where = f" (raised in {library})" if library else ""
-        return f"{doing}: {message}{where}"
+        if failure.reason is Reason.REFUSED and doing in all_passes():
+            return message  # a sentence that says all, and that other passes may say as well
+        return f"{message} (raised in {library})" if library else f"{doing}: {message}"
 
 
 def plainer(message: str) -> str:

@@ -22,8 +22,9 @@ class Step:
     changes: tuple[tuple[str, Value], ...] = ()
 
     def __str__(self) -> str:
-        values = ", ".join(str(value) for _, value in self.changes if isinstance(value, str))
-        return f"{self.name} ({values})" if values else self.name
+        shown = [value for _, value in self.changes if isinstance(value, str)]
+        shown += [f"{value} bits" for name, value in self.changes if name == "bits"]
+        return f"{self.name} ({', '.join(shown)})" if shown else self.name
 
 
 def step(name: str, **changes: Value) -> Step:
@@ -48,6 +49,7 @@ VARIANTS: dict[str, tuple[dict[str, Value], ...]] = {
     "genai_builder": ({"precision": "fp32"}, {"precision": "int8"}, {"precision": "int4"}),
     "onnx_export": ({"exporter": "torchscript"}, {"exporter": "dynamo"}),
     "multi_lora": ({"precision": "fp32"},),
+    "weight_only": ({"bits": 4}, {"bits": 8}),
     "session": ({"execution_provider": "cpu"}, {"execution_provider": "openvino"}),
 }
 """Passes that are worth a column for each of some values."""
@@ -82,7 +84,8 @@ LEAST = {
     "genai_builder (int4)": 0.5,
     "dynamic_int8": 0.8,
     "static_int8": 0.6,
-    "weight_only": 0.7,
+    "weight_only (4 bits)": 0.3,
+    "weight_only (8 bits)": 0.97,
     "session (openvino)": 0.98,  # it computes in bf16 where the processor can
 }
 """How near (cosine) to PyTorch's the outputs of these must be; of others, NEAR.

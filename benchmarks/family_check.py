@@ -19,6 +19,7 @@ Json = dict[str, Any]
 
 LABELS = ("fear", "joy", "sadness", "surprise")
 NEW_TOKENS = 3
+EXACT = 0.99  # what is to be nearer than this is not quantised
 _NEVER = -1e30  # under it: the runtime does not let the text end before its shortest length
 LENGTH = 200  # a cache that slides must have room for a window, however short the text is
 PROMPT = "### Text: Who knew?"
@@ -37,7 +38,7 @@ TEXTS = (
 
 
 class Differs(Exception):
-    """The runtime's outputs are not those of PyTorch; the message says how far apart they are."""
+    """The runtime's outputs are not those of PyTorch, or are no numbers."""
 
 
 def write_model(payload: Json) -> Json:
@@ -71,8 +72,10 @@ def run_built(payload: Json) -> Json:
         common = wanted.mean(axis=0)  # what all texts share would hide how they differ
         return {"cosine": _near(outputs - common, wanted - common, payload["least"])}
     near = _compare_causal(model, reference, PROMPT, payload["least"])
+    # Rounding adds up over a text, and sends tokens to other experts; a wrong window is far off.
+    least = payload["least"] if payload["least"] > EXACT else payload["least"] / 2
     try:
-        _compare_causal(model, reference, LONG_PROMPT, payload["least"])
+        _compare_causal(model, reference, LONG_PROMPT, least)
     except Exception as error:  # noqa: BLE001 - whatever the runtime raises is what is asked for
         text = " ".join(str(error).split())
         said = f"short texts only; one longer than a sliding window fails: {text}"
@@ -215,8 +218,7 @@ def _near(a: NDArray[np.float32], b: NDArray[np.float32], least: float) -> float
         raise Differs(f"runs, but its outputs have the shape {a.shape}, PyTorch's {b.shape}")
     x, y = a.ravel().astype(np.float64), b.ravel().astype(np.float64)
     found = float(x @ y / max(float(np.linalg.norm(x) * np.linalg.norm(y)), 1e-30))
+    print(f"cosine {found:.6f}, expected {least} at least", flush=True)
     if found < least:
-        raise Differs(
-            f"runs, but not as PyTorch does: cosine {found:.4f}, expected {least} at least"
-        )
+        raise Differs(f"runs, but not as PyTorch does (a cosine under {least})")
     return found

@@ -7,9 +7,9 @@ prose that Python brings (pydoc_data.topics): the mean loss of a token, and the 
 divergence of the next-token distribution from fp32's. Everything is done in memory, with the very
 functions of the passes, so that 3 bits can be tried too.
 
-MODEL_FOLDER may hold weights that come from a quantised file: rounding them to the grid that they
-are on costs nothing and says nothing. So each case is run on a second model too, whose channels
-are permuted (`permuted`): it computes the same function, with every group made of other weights.
+MODEL_FOLDER may hold weights that come from a quantised file, whose groups could suit one method
+by chance. So each case is run on a second model too, whose channels are permuted (`permuted`): it
+computes the same function, with every group made of other weights.
 """
 
 from __future__ import annotations

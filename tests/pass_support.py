@@ -38,6 +38,8 @@ MAKERS = {
     "encoder": {"adapter": "lora", "onnx": "onnx_export"},
 }
 """Kind of model -> format -> the pass that makes one of a checkpoint."""
+FLOATS: dict[str, Value] = {"precision": "fp32"}
+"""So that the passes that round weights have some to round."""
 
 
 class Runner(Protocol):
@@ -59,7 +61,8 @@ class Zoo:
         key = (architecture, format_)
         if key not in self._models:
             maker = MAKERS[ARCHITECTURES[architecture]][format_]
-            self._models[key] = self.made(maker, architecture, "hf")
+            changes = FLOATS if format_ == "genai" else {}
+            self._models[key] = self._run(maker, self.model(architecture, "hf"), **changes)
         return self._models[key]
 
     def made(self, name: str, architecture: str, format_: str) -> Artifact:

@@ -6,6 +6,7 @@ It prints nothing; whoever wants to know listens to its events.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ class Tuning:
         self._strategy = make_strategy(parts.space)
         self._seen: set[str] = set()
         self._front: dict[int, Sequence[float]] = {}
-        self._built: list[int] = []  # the trials whose models are not to be run
+        self._built: dict[int, float] = {}  # trials that are not to be run: what they violate
         self._done = 0
         self._candidates: dict[int, Candidate] = {}
         deadline = None if seconds_left is None else parts.clock() + seconds_left
@@ -91,9 +92,11 @@ class Tuning:
     def chosen(self) -> int | None:
         """The number of the chosen trial; None while nothing is feasible.
 
-        Of models that are built only, and of which not every metric could be measured, the first.
+        Of models that are built only, the one that misses least, else the first.
         """
-        return choose(self._front) if self._front else next(iter(self._built), None)
+        if not self._front and self._built:
+            return min(self._built, key=lambda number: (self._built[number], number))
+        return choose(self._front)
 
     @property
     def finished(self) -> bool:
@@ -197,7 +200,8 @@ class Tuning:
             self._try(past.number, candidate)
             return
         self._learn(past.number, candidate, past.result, past.feasible)
-        self._built += [past.number] if past.built else []
+        if past.built:
+            self._built[past.number] = _missed(past.result)
         self._begin_in_ledger(past.number, candidate)
         self._finish_in_ledger(past.number, past.result)
 
@@ -237,7 +241,8 @@ class Tuning:
             feasible, state = verdict is Verdict.FEASIBLE, self._end("complete", run)
             note = None
         self._learn(number, candidate, result, feasible)
-        self._built += [number] if state == "built" else []
+        if state == "built":
+            self._built[number] = _missed(result)
         seconds = self._p.clock() - started
         values = None if result.objectives is None else tuple(result.objectives)
         self._p.emit(Told(number, state, values, tuple(self._front), seconds))
@@ -336,6 +341,13 @@ def _stored(value: object) -> Value:
 
 def _steps(candidate: Candidate) -> tuple[Json, ...]:
     return tuple(step.to_json() for step in candidate.steps)
+
+
+def _missed(result: Result) -> float:
+    """By how much the constraints are violated in all; infinite where that was not measured."""
+    if result.objectives is None:
+        return math.inf
+    return sum(max(0.0, violation) for violation in result.violations.values())
 
 
 def _judgement(judgement: Judgement) -> Json:

@@ -143,13 +143,22 @@ class Generation:
         parameters = og.GeneratorParams(self._model)
         # min_length keeps an end-of-sequence token from being chosen early.
         parameters.set_search_options(
-            batch_size=batch, max_length=length, min_length=length, do_sample=False, num_beams=1
+            batch_size=batch,
+            max_length=max(length, self._least_cache()),
+            min_length=length,
+            do_sample=False,
+            num_beams=1,
         )
         generator = og.Generator(self._model, parameters)
         if self._adapter is not None:
             generator.set_active_adapter(self._adapters, self._adapter[0])
         generator.append_tokens(prompt)
         return generator
+
+    def _least_cache(self) -> int:
+        """The fewest tokens that there must be room for: layers with a window keep all of it."""
+        window = self.config["decoder"].get("sliding_window") or {}
+        return int(window["window_size"]) if window.get("layers") else 0
 
     def _next(self, generator: Any) -> None:
         generator.generate_next_token()

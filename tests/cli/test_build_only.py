@@ -30,7 +30,7 @@ metrics:
   accuracy: {{max_items: 4}}
 objectives: [minimize latency, maximize accuracy]
 constraints: ["latency<50ms", "size<1GB"]
-search: {{strategy: grid, trials: 4}}
+search: {{strategy: grid}}
 """
 
 
@@ -38,6 +38,18 @@ search: {{strategy: grid, trials: 4}}
 def space(tiny_llama: Path, tone_file: Path) -> str:
     """A space for one candidate, in int4 for cuda."""
     return text_of(tiny_llama, tone_file, "int4", "cuda")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One store for all: what one test built, another finds."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture
+def desk(desk: Desk, store: Path) -> Desk:
+    desk.environment["TUNER_STORE"] = str(store)
+    return desk
 
 
 def text_of(model: Path, data: Path, precision: str, provider: str) -> str:
@@ -122,14 +134,27 @@ def test_model_that_cannot_be_scored_is_built_all_the_same(
 def test_best_of_several_is_written_for_its_own_provider(
     desk: Desk, tiny_llama: Path, tone_file: Path
 ) -> None:
-    several = "{choices: [fp16, int4]}", "{choices: [cuda, webgpu]}"
-    text = text_of(tiny_llama, tone_file, *several)
-    desk.write(text.replace("[minimize latency, maximize accuracy]", "[minimize size]"))
+    several = "{choices: [bf16, int4]}", "cuda"
+    text = text_of(tiny_llama, tone_file, *several).replace("minimize latency", "minimize size")
+    desk.write(text.replace(", maximize accuracy", ""))
     answer = desk.answer("--space", "space.yaml", "--build-only")
-    assert answer["trials"] == 4
+    assert answer["trials"] == 2
     assert answer["chosen"]["parameters"]["genai_builder.precision"] == "int4"
+    assert answer["chosen"]["verdict"] == "feasible"
     assert answer["chosen"]["metrics"]["size"]["value"] > 0
     assert "latency" not in answer["chosen"]["metrics"]
+
+
+def test_model_that_misses_least_is_written_where_none_fits(
+    desk: Desk, tiny_llama: Path, tone_file: Path
+) -> None:
+    text = text_of(tiny_llama, tone_file, "{choices: [bf16, int4]}", "cuda")
+    desk.write(text.replace("size<1GB", "size<1KB"))
+    found = desk.tune("--space", "space.yaml", "--build-only", "--study", "s")
+    assert found.returncode == 3
+    assert "Chosen: #1" in found.stdout
+    assert "nearest to the constraints" in found.stdout
+    assert (desk.folder / "tuned/s/model/model.onnx").exists()
 
 
 def test_check_refuses_a_pipeline_that_nothing_can_open(desk: Desk, space: str) -> None:

@@ -199,6 +199,7 @@ def test_columns_are_guessed_and_the_guess_is_told(
     assert done.returncode == 0, done.stderr
     assert f"data: reads {reads}, predicts {label}" in done.stdout
     assert ("a guess" in done.stdout) != bool(arguments)
+    assert "few rows: 8 to score with" in done.stdout
     assert models.tune("check", "new.yaml").returncode == 0
 
 

@@ -14,10 +14,13 @@ import tiny_models
 from pass_support import PROMPT, Runner, filled_in, hashes, next_logits
 
 from evaluators.base import Artifact, MeasurementError
+from evaluators.latency import Latency
 from evaluators.runtimes.genai import Generation
 from evaluators.runtimes.scoring import Scoring
+from search_spaces.candidates import Candidate, CandidateStep, complete
 from search_spaces.vocabulary import Value
 from tuner.passes import PassError, all_passes
+from tuner.pipeline.plan import Source, measurement_plan, plan
 
 Models = Callable[[str], Artifact]
 Strong = Callable[..., Artifact]
@@ -101,6 +104,18 @@ def test_without_an_adapter_or_with_the_zero_one_it_is_the_base(
     close(next_logits(without_adapters(apart, tmp_path)), base)
     close(next_logits(with_active(apart, "base", tmp_path)), base)
     close(scored(with_active(apart, "base", tmp_path / "other")), base)
+
+
+def test_model_without_an_adapter_is_its_own_base(
+    phi3: Artifact, strong: Strong, run_pass: Runner, tmp_path: Path
+) -> None:
+    alone = run_pass("multi_lora", phi3)
+    assert hashes(alone.path) == hashes(run_pass("genai_builder", phi3).path)
+    more = strong(phi3, "more")
+    beside = run_pass("multi_lora", phi3, precision="fp32", adapters=(str(more.path),))
+    close(next_logits(beside), next_logits(phi3))
+    merged = run_pass("genai_builder", run_pass("merge_adapter", more), precision="fp32")
+    close(next_logits(with_active(beside, "more", tmp_path)), next_logits(merged))
 
 
 def test_adapters_of_other_ranks_and_modules_share_a_folder(
@@ -281,3 +296,26 @@ def test_content_of_further_adapters_is_a_part_of_the_key(phi3: Artifact, strong
     assert pass_.environment(parameters) != before
     shutil.rmtree(folder)
     assert dict(pass_.environment(parameters)) == {"adapters/more": "absent"}
+
+
+def latency_keys(*passes: str) -> set[str]:
+    """The keys of the latency of two candidates whose adapters differ in their rank."""
+    keys = set()
+    for rank in (4, 16):
+        specs = [all_passes()[name].spec for name in ("lora", *passes)]
+        steps, model_format = [], "hf"
+        for spec in specs:
+            chosen: dict[str, Value] = {"r": rank} if spec.name == "lora" else {}
+            parameters = complete(spec, chosen, model_format)
+            steps.append(CandidateStep(spec.name, spec, parameters))
+            model_format = spec.gives or model_format
+        source = Source("model", "text-classification", {"train": "rows"})
+        stages = plan(Candidate({}, tuple(steps)), source, all_passes())
+        where = measurement_plan(Latency(), {}, stages, all_passes(), source, "dev", {})
+        keys.add(where.key(0))
+    return keys
+
+
+def test_ranks_share_one_latency_where_adapters_are_merged_and_not_where_they_stay() -> None:
+    assert len(latency_keys("merge_adapter", "genai_builder")) == 1
+    assert len(latency_keys("multi_lora")) == 2

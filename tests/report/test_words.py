@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from tuner.report.words import duration, interval_text, parameter_texts, plural, value_text
+from tuner.report.words import (
+    duration,
+    ending,
+    interval_text,
+    parameter_texts,
+    plural,
+    value_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -52,3 +59,19 @@ def test_an_interval_names_its_unit_once_where_it_can() -> None:
 
 def test_plurals() -> None:
     assert (plural(1, "trial"), plural(1200, "trial")) == ("1 trial", "1,200 trials")
+
+
+@pytest.mark.parametrize(
+    ("state", "verdict", "said"),
+    [
+        ("complete", "feasible", "feasible"),
+        ("failed", None, "failed"),
+        ("built", "feasible", "built"),
+        ("built", None, "built"),
+        ("built", "undecided", "built, undecided"),
+    ],
+)
+def test_ending_says_where_a_model_was_only_built(
+    state: str, verdict: str | None, said: str
+) -> None:
+    assert ending(state, verdict) == said

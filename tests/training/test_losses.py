@@ -11,7 +11,7 @@ import torch
 
 from evaluators.base import Artifact
 from tuner.models.checkpoint import load_causal, load_classifier
-from tuner.training.examples import Example, LabelledText
+from tuner.training.examples import END_SHARE, Example, LabelledText
 from tuner.training.losses import label_loss, padded, token_loss
 
 TONES = sorted(tiny_models.PHRASES)
@@ -33,6 +33,16 @@ def test_loss_of_tokens_is_that_of_each_text_alone(tiny_phi3: Path) -> None:
     ]
     alone = sum(sum(token_costs(model, e.ids)[e.start - 1 :]) for e in batch)
     assert float(token_loss(model, batch).detach()) == pytest.approx(alone, rel=1e-5)
+
+
+def test_an_end_aside_counts_for_a_part(tiny_phi3: Path) -> None:
+    model = load_causal(Artifact("hf", tiny_phi3))
+    costs = token_costs(model, [5, 6, 7, 8])
+    text = Example([5, 6, 7, 8], 2, end_aside=True)
+    assert text.learned == 1
+    together = float(token_loss(model, [text, Example([5, 6, 7, 8], 2)]).detach())
+    expected = costs[1] + END_SHARE * costs[2] + costs[1] + costs[2]
+    assert together == pytest.approx(expected, rel=1e-5)
 
 
 def test_loss_of_labels_is_that_of_each_text_alone(tiny_bert: Path) -> None:

@@ -19,6 +19,7 @@ from tuner.init.text import CLASSIFY, Wish, space_text
 from tuner.registry import vocabulary
 
 WRONG = 2
+_FEW = 100
 
 
 def init_command(arguments: argparse.Namespace) -> int:
@@ -109,3 +110,5 @@ def _guesses(wish: Wish) -> Iterator[str]:
     guess = " (a guess; --label COLUMN says which)" if data.guessed else ""
     yield f"data: reads {reads}, predicts {data.label}{guess}"
     yield f"{len(data.classes)} labels: {classes}"
+    if data.dev < _FEW:
+        yield f"few rows: {data.dev} to score with leave many candidates undecided on accuracy"

@@ -67,7 +67,7 @@ def _run(arguments: argparse.Namespace, named: spaces.Named) -> int:
         json_lines.write({"event": "Answer"} | summary(study))
     else:
         print_answer(out, study)
-    if study.best is not None:
+    if study.best is not None and study.best.row.verdict not in ("infeasible", "undecided"):
         return 0
     return 3 if study.nearest else 1
 

@@ -81,11 +81,29 @@ def _run(source: Path, parameters: Mapping[str, Value], output: Path) -> None:
             create_model(*arguments, **parse_extra_options(*arguments, options))
         except NotImplementedError as error:
             raise Unbuildable(
-                f"the GenAI model builder does not know this model, or not with these parameters: "
-                f"{error}"
+                f"the GenAI model builder does not know {architecture(source)}, or not with these "
+                f"parameters ({_words(error, source)})"
             ) from error
-        except (AssertionError, ValueError) as error:
-            raise Unbuildable(f"the GenAI model builder refuses this: {error}") from error
+        except (OSError, MemoryError):  # of this machine, at this moment: no fault of the model
+            raise
+        except Exception as error:  # the builder raises anything: KeyError for a field it expects
+            raise Unbuildable(
+                f"the GenAI model builder cannot build {architecture(source)}: "
+                f"{_words(error, source)}"
+            ) from error
+
+
+def architecture(folder: Path) -> str:
+    """The architecture that a checkpoint names, such as LlamaForCausalLM."""
+    named = read_config(folder).get("architectures") or ["a model that names no architecture"]
+    return str(named[0])
+
+
+def _words(error: Exception, source: Path) -> str:
+    """What an exception says, naming no folder; with its type where that says more."""
+    text = " ".join(str(error).replace(str(source), architecture(source)).split())
+    plain = isinstance(error, (AssertionError, NotImplementedError, ValueError)) and text
+    return text if plain else f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
 def check_nodes(folder: Path, names: Iterable[Value]) -> None:

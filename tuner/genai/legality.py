@@ -152,6 +152,11 @@ def _list(parameters: Parameters, name: str) -> tuple[str, ...]:
 
 def refuse_model(config: Mapping[str, Any], parameters: Parameters) -> None:
     """Unbuildable where this model (its config.json) cannot be built or opened with these."""
+    if config.get("model_type") == "olmo":
+        raise Unbuildable(
+            "the builder's graph of OLMo gives other answers than the model (its norm has no "
+            "weights, which the builder does not heed); OLMo cannot be built"
+        )
     if "quantization_config" in config:
         _refuse_packed(parameters)
     if parameters["precision"] != "int4":

@@ -11,6 +11,7 @@ from typing import Any
 from evaluators.base import Artifact
 from evaluators.text import classifier_text, render
 from search_spaces.data import DataSpec, read_split
+from tuner.graphs import folders
 from tuner.models.checkpoint import load_tokenizer
 from tuner.passes.base import PassError
 
@@ -48,10 +49,11 @@ def feeds(
     At most `length` tokens of a text are taken; none is padded, unless the graph has a fixed
     length. PassError where there are no texts, or the graph has inputs of another kind.
     """
-    tokenizer = load_tokenizer(model.path)
-    return [
-        _feed(graph, ids[:length]) for ids in _token_ids(tokenizer, _texts(model, data, samples))
-    ]
+    texts = _texts(model, data, samples)
+    tokens: list[list[int]] = load_tokenizer(model.path)(texts)["input_ids"]
+    cache = folders.cache_shape(model.path) if model.format == "genai" else (0, 0)
+    inputs = list(graph.graph.input)
+    return [{info.name: _value(info, ids[:length], cache) for info in inputs} for ids in tokens]
 
 
 def _texts(model: Artifact, data: DataSpec | None, samples: int) -> list[str]:
@@ -65,22 +67,14 @@ def _texts(model: Artifact, data: DataSpec | None, samples: int) -> list[str]:
     return [render(data.template, row) for row in spread]
 
 
-def _token_ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
-    return [list(ids) for ids in tokenizer(texts)["input_ids"]]
-
-
-def _feed(graph: Any, ids: Sequence[int]) -> Feed:
-    return {value.name: _value(value, ids) for value in graph.graph.input}
-
-
-def _value(info: Any, ids: Sequence[int]) -> Any:
-    """One text as the array of one input; its dimensions are (batch, length, ...)."""
+def _value(info: Any, ids: Sequence[int], cache: tuple[int, int]) -> Any:
+    """One text as the array of one input; a cache of keys and values is empty."""
     import numpy as np
 
     sizes = [dim.dim_value for dim in info.type.tensor_type.shape.dim]
-    batch, length = sizes[0] or 1, sizes[1] or len(ids) if len(sizes) > 1 else 0
     if info.name.startswith("past_key_values"):
-        return np.zeros((batch, sizes[1], 0, sizes[3]), _dtype(info))
+        heads, size = cache
+        return np.zeros((1, heads, 0, size), _dtype(info))
     contents = {
         "input_ids": list(ids),
         "attention_mask": [1] * len(ids),
@@ -89,6 +83,7 @@ def _value(info: Any, ids: Sequence[int]) -> Any:
     }
     if info.name not in contents or len(sizes) != 2:
         raise PassError(f"calibration does not know what to feed into the input {info.name!r}")
+    batch, length = sizes[0] or 1, sizes[1] or len(ids)
     row = contents[info.name][:length]
     return np.tile(np.array(row + [0] * (length - len(row)), _dtype(info)), (batch, 1))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluators.base import Artifact
+from tuner.graphs import nodes
 from tuner.models.links import link_or_copy
 from tuner.passes.base import PassError
 
@@ -32,20 +33,55 @@ def graph_path(model: Artifact) -> Path:
 
 def _decoder(folder: Path) -> str:
     """The name of the decoder's graph in a GenAI folder."""
+    return str(_decoder_config(folder)["filename"])
+
+
+def cache_shape(folder: Path) -> tuple[int, int]:
+    """(heads, size of a head) of the keys and values that a GenAI model keeps."""
+    config = _decoder_config(folder)
+    return int(config["num_key_value_heads"]), int(config["head_size"])
+
+
+def _decoder_config(folder: Path) -> dict[str, Any]:
+    path = folder / GENAI_CONFIG
     try:
-        config = json.loads((folder / GENAI_CONFIG).read_text(encoding="utf-8"))
-        return str(config["model"]["decoder"]["filename"])
+        decoder: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["model"]["decoder"]
+        _ = decoder["filename"], decoder["num_key_value_heads"], decoder["head_size"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PassError(f"{folder / GENAI_CONFIG}: not a GenAI configuration: {error}") from error
+        raise PassError(f"{path} cannot be read as a GenAI configuration: {error}") from error
+    return decoder
 
 
 def load(model: Artifact) -> Any:
     """The graph with its weights, as an `onnx.ModelProto` in which every node has a name."""
     import onnx
 
-    graph = onnx.load(graph_path(model))
+    path = graph_path(model)
+    graph = onnx.load(path, load_external_data=False)
+    for tensor in graph.graph.initializer:
+        if tensor.external_data:
+            _take_in(tensor, path)
     _name_nodes(graph)
     return graph
+
+
+def _take_in(tensor: Any, graph: Path) -> None:
+    """Read a weight that is kept beside its graph.
+
+    onnx would refuse files with several hard links, as which stages share what they leave alone.
+    """
+    import onnx
+    from onnx.external_data_helper import ExternalDataInfo
+
+    where = ExternalDataInfo(tensor)
+    file = graph.parent / where.location
+    if not file.resolve().is_relative_to(graph.parent.resolve()):
+        raise PassError(f"{graph}: {tensor.name} is said to be outside of the folder: {file}")
+    with file.open("rb") as data:
+        data.seek(where.offset or 0)
+        tensor.raw_data = data.read(-1 if where.length is None else where.length)
+    tensor.data_location = onnx.TensorProto.DEFAULT
+    del tensor.external_data[:]
 
 
 def read(path: Path) -> Any:
@@ -58,8 +94,12 @@ def read(path: Path) -> Any:
 def write(graph: Any, path: Path) -> None:
     """Write a graph for a tool to read; weights that are too many for one file beside it."""
     import onnx
+    from onnx.external_data_helper import load_external_data_for_model
 
-    onnx.save_model(graph, path, **_storage(path, weight_bytes(graph) >= BIG))
+    apart = weight_bytes(graph) >= BIG
+    onnx.save_model(graph, path, **_storage(path, apart))
+    if apart:  # they were taken out of the graph
+        load_external_data_for_model(graph, str(path.parent))
 
 
 def save(graph: Any, model: Artifact, output: Path) -> None:
@@ -70,6 +110,7 @@ def save(graph: Any, model: Artifact, output: Path) -> None:
     import onnx
 
     path = graph_path(model)
+    nodes.drop_unread(graph)  # quantisers leave the matrices that several nodes have shared
     before = _weight_files(path)
     link_others(model.path, output, {path.name, *before})
     apart = bool(before) or weight_bytes(graph) >= BIG

@@ -91,6 +91,47 @@ def weights(graph: Any) -> dict[str, Any]:
     return {tensor.name: tensor for tensor in graph.graph.initializer}
 
 
+def read_names(graph: Any) -> set[str]:
+    """What the nodes of a graph (`onnx.GraphProto`) read, and those of the graphs within it."""
+    found = {name for node in graph.node for name in node.input}
+    return found.union(*map(read_names, _inner(graph)), (o.name for o in graph.output))
+
+
+def _inner(graph: Any) -> list[Any]:
+    """The graphs that are branches or bodies of its nodes."""
+    attributes = [attribute for node in graph.node for attribute in node.attribute]
+    return [a.g for a in attributes if a.HasField("g")] + [g for a in attributes for g in a.graphs]
+
+
+def drop_unread(graph: Any) -> None:
+    """Take out stored tensors that nobody reads, and all but one of those of one name."""
+    stored = {tensor.name: tensor for tensor in graph.graph.initializer}
+    read = read_names(graph.graph)
+    kept = [tensor for name, tensor in stored.items() if name in read]
+    if len(kept) == len(graph.graph.initializer):
+        return
+    fresh = [type(tensor).FromString(tensor.SerializeToString()) for tensor in kept]
+    del graph.graph.initializer[:]
+    graph.graph.initializer.extend(fresh)
+
+
+def resolve_aliases(graph: Any) -> None:
+    """Let every node read a stored tensor by its own name, and drop the Identity that renames it.
+
+    The torchscript exporter writes one where layers share a matrix, and no quantiser looks behind.
+    """
+    stored = weights(graph)
+    kept = {o.name for o in graph.graph.output}.union(*map(read_names, _inner(graph.graph)))
+    names: dict[str, str] = {}
+    for node in list(graph.graph.node):
+        given = [names.get(name, name) for name in node.input]
+        if node.op_type == "Identity" and given[0] in stored and node.output[0] not in kept:
+            names[node.output[0]] = given[0]
+            graph.graph.node.remove(node)
+        else:
+            node.input[:] = given
+
+
 def matrices(graph: Any) -> list[tuple[Any, tuple[int, int]]]:
     """Every MatMul by a stored float matrix, with the matrix' shape (inputs, outputs)."""
     from onnx import TensorProto
@@ -114,6 +155,14 @@ def products_of_activations(graph: Any) -> list[str]:
         for node in graph.graph.node
         if node.op_type == "MatMul" and not any(name in stored for name in node.input)
     ]
+
+
+def standard_attention(graph: Any) -> list[str]:
+    """The names of the Attention nodes of ONNX itself (opset 23), not of ONNX Runtime.
+
+    Most tools know only the latter, whose inputs are others.
+    """
+    return [n.name for n in graph.graph.node if n.op_type == "Attention" and not n.domain]
 
 
 def masking(graph: Any) -> set[str]:

@@ -34,9 +34,20 @@ def refuse(graph: Any, quantised: frozenset[str], advice: str) -> None:
         raise PassError(f"this graph is quantised already ({', '.join(found)}): {advice}")
 
 
-def require_change(before: Counter[str], graph: Any, wanted: object) -> None:
-    """PassError where a quantiser left the graph as it was."""
-    if nodes.count(graph) == before:
+def require_floats(graph: Any) -> None:
+    """PassError where the matrices are in 16 bits: 8-bit operators give 32."""
+    from onnx import TensorProto
+
+    stored = nodes.weights(graph)
+    if any(stored[n.input[1]].data_type != TensorProto.FLOAT for n, _ in nodes.matrices(graph)):
+        raise PassError(
+            "the weights of this graph are in 16 bits: quantise the one in 32 bits instead"
+        )
+
+
+def require(graph: Any, before: Counter[str], wanted: object) -> None:
+    """PassError where a quantiser has left a graph, of which it had the operators, in floats."""
+    if not INT8 & nodes.count(graph).keys():
         raise PassError(
             f"nothing could be quantised: no {wanted} of this graph has stored weights and is not "
             f"excluded; it has {', '.join(f'{n} {op}' for op, n in sorted(before.items()))}"

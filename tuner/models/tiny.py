@@ -222,7 +222,7 @@ def _rope(rope: Mapping[str, Any], head: int) -> dict[str, Any]:
     if "rope_type" not in rope:
         return {k: _rope(own, head) if isinstance(own, dict) else own for k, own in rope.items()}
     tiny = dict(rope)
-    if tiny["rope_type"] != "default" and tiny.get(_ORIGINAL_POSITIONS):
+    if tiny["rope_type"] == "longrope" and tiny.get(_ORIGINAL_POSITIONS):  # it counts positions
         tiny[_ORIGINAL_POSITIONS] = _STRETCHED_FROM
     turned = int(head * float(tiny.get("partial_rotary_factor") or 1))
     for name in ("short_factor", "long_factor"):

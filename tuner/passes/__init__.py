@@ -24,6 +24,7 @@ from tuner.passes.merge_adapter import MergeAdapter
 from tuner.passes.mixed_float16 import MixedFloat16
 from tuner.passes.multi_lora import MultiLora
 from tuner.passes.onnx_export import OnnxExport
+from tuner.passes.optimize_graph import OptimizeGraph
 from tuner.passes.qlora import QLora
 from tuner.passes.rtn import Rtn
 from tuner.passes.session import Session
@@ -62,6 +63,7 @@ _BUILT_IN: tuple[type[Pass], ...] = (
     MultiLora,
     # ... or exported to ONNX, ...
     OnnxExport,
+    OptimizeGraph,
     Float16,
     MixedFloat16,
     DynamicInt8,

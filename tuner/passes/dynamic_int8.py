@@ -12,7 +12,7 @@ from typing import Any
 
 from search_spaces.vocabulary import Aspect, ParameterSpec, PassSpec, Value
 from tuner.graphs import folders, nodes, parameters, quantised, quiet
-from tuner.passes.base import Pass, PassError, StageContext
+from tuner.passes.base import Pass, StageContext
 
 OPS = ("Attention", "Conv", "EmbedLayerNormalization", "Gather", "LSTM", "MatMul", "Transpose")
 
@@ -27,7 +27,7 @@ class DynamicInt8(Pass):
         name="dynamic_int8",
         version=1,
         help="Quantise weights to 8 bits, and activations while the model runs.",
-        accepts=frozenset({"onnx"}),
+        accepts=frozenset({"onnx", "genai"}),
         gives=None,
         changes=frozenset({Aspect.WEIGHTS, Aspect.STRUCTURE}),
         libraries=("onnxruntime", "onnxruntime-gpu", "onnx"),
@@ -86,10 +86,11 @@ class DynamicInt8(Pass):
         """Quantise, and link the model's other files."""
         graph = folders.load(context.model)
         quantised.refuse(graph, quantised.INT8 | quantised.PACKED, "give it the float model")
+        quantised.require_floats(graph)
         before = nodes.count(graph)
         with TemporaryDirectory() as folder:
             made = quantise(graph, context.parameters, Path(folder))
-        quantised.require_change(before, made, " or ".join(op_types(context.parameters)))
+        quantised.require(made, before, " or ".join(op_types(context.parameters)))
         folders.save(made, context.model, context.output)
 
 
@@ -101,11 +102,9 @@ def op_types(parameters: Mapping[str, Value]) -> list[str]:
 
 def quantise(graph: Any, parameters: Mapping[str, Value], folder: Path) -> Any:
     """The graph, quantised; `folder` is for the quantiser's files."""
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    excluded = nodes.matching(graph, "exclude_nodes", parameters["exclude_nodes"])
-    # ONNX' own Attention (of opset 23) has other inputs than the one that can be quantised.
-    excluded += [n.name for n in graph.graph.node if n.op_type == "Attention" and not n.domain]
     source, target = folder / "source.onnx", folder / "target.onnx"
     folders.write(graph, source)
     types = {"qint8": QuantType.QInt8, "quint8": QuantType.QUInt8}
@@ -117,11 +116,21 @@ def quantise(graph: Any, parameters: Mapping[str, Value], folder: Path) -> Any:
             per_channel=parameters["per_channel"],
             reduce_range=parameters["reduce_range"],
             weight_type=types[str(parameters["weight_type"])],
-            nodes_to_exclude=excluded,
+            nodes_to_exclude=_excluded(graph, parameters),
             use_external_data_format=folders.weight_bytes(graph) >= folders.BIG,
             extra_options={
                 "MatMulConstBOnly": parameters["const_b_only"],
                 "WeightSymmetric": parameters["weight_symmetric"],
+                "DefaultTensorType": onnx.TensorProto.FLOAT,  # behind operators of its own
             },
         )
     return folders.read(target)
+
+
+def _excluded(graph: Any, parameters: Mapping[str, Value]) -> list[str]:
+    """The nodes that stay, under the names that they have when the quantiser looks."""
+    found = nodes.matching(graph, "exclude_nodes", parameters["exclude_nodes"])
+    found += nodes.of_types(graph, nodes.names(parameters["exclude_ops"]))
+    found += nodes.standard_attention(graph)
+    products = [f"{name}_MatMul" for name in nodes.of_types(graph, ("Gemm",)) if name in found]
+    return found + products  # the quantiser turns a Gemm into a MatMul of that name first

@@ -27,16 +27,19 @@ class MultiLora(Pass):
     The output has `adapters/NAME.onnx_adapter` for the adapter that came in (`tuned`), for each of
     `adapters` (named as its folder) and for none (`base`, all zero); `adapters.json` says which is
     active: the one that evaluators measure. Ranks and adapted modules may differ. Adapters are
-    never quantised. Without any, the model computes what the base does.
+    never quantised. With none of them active, the model computes what the base does.
+    A model that comes in without an adapter, such as the baseline, is its own base: `base` is
+    then active, and without further adapters it is the model that `genai_builder` makes.
     """
 
     spec = PassSpec(
         name="multi_lora",
         version=1,
         help="Build an ONNX Runtime GenAI model that keeps LoRA adapters apart, to switch between.",
-        accepts=frozenset({"adapter"}),
+        accepts=frozenset({"adapter", "hf"}),
         gives="genai",
         changes=frozenset({Aspect.WEIGHTS, Aspect.STRUCTURE}),
+        neutral={"precision": "fp32"},
         kinds=frozenset({"causal"}),
         libraries=(*builder.LIBRARIES, "onnx", "safetensors"),
         parameters=(
@@ -71,22 +74,33 @@ class MultiLora(Pass):
 
     def run(self, context: StageContext) -> None:
         """Read and check the adapters, build the base, make room in its graph, write them."""
-        base = context.model.base
+        tuned = context.model.format == "adapter"
+        base = context.model.base if tuned else context.model
         if base is None:
             raise PassError("an adapter needs its base model beside it")
-        folders = {ACTIVE: context.model.path}
+        folders = {ACTIVE: context.model.path} if tuned else {}
         folders |= {folder.name: folder for folder in _folders(context.parameters)}
         try:
-            found = {name: adapters.read_adapter(folder) for name, folder in folders.items()}
-            shapes = adapters.linear_shapes(base.path)
-            for name, adapter in found.items():
-                adapters.check_fits(name, adapter, shapes)
-            adapted = {m: s for m, s in shapes.items() if any(m in a for a in found.values())}
-            builder.build(base, _building(context.parameters, adapted), context.output)
-            slots = lora_graph.open_slots(context.output, adapted)
-            lora_graph.write_adapters(context.output, slots, found | {BASE: {}}, ACTIVE)
+            found, shapes = _read(folders, base.path)
+            builder.build(base, _building(context.parameters, shapes), context.output)
+            if found:
+                slots = lora_graph.open_slots(context.output, shapes)
+                active = ACTIVE if tuned else BASE
+                lora_graph.write_adapters(context.output, slots, found | {BASE: {}}, active)
         except Unbuildable as error:
             raise PassError(str(error)) from error
+
+
+def _read(
+    folders: Mapping[str, Path], base: Path
+) -> tuple[dict[str, adapters.Adapter], dict[str, tuple[int, int]]]:
+    """The adapters, all fitting the base, and (in, out) of every module that one changes."""
+    found = {name: adapters.read_adapter(folder) for name, folder in folders.items()}
+    shapes = adapters.linear_shapes(base)
+    for name, adapter in found.items():
+        adapters.check_fits(name, adapter, shapes)
+    changed = {module for adapter in found.values() for module in adapter}
+    return found, {module: shape for module, shape in shapes.items() if module in changed}
 
 
 def _folders(parameters: Mapping[str, Value]) -> list[Path]:

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from search_spaces.data import DataSpec, labels
 from search_spaces.vocabulary import Aspect, ParameterSpec, PassSpec, Value
-from tuner.graphs import folders, quiet
+from tuner.graphs import folders, nodes, quiet
 from tuner.models.checkpoint import (
     copy_other_files,
     head_labels,
@@ -67,7 +67,7 @@ class OnnxExport(Pass):
                 "attention",
                 str,
                 "eager",
-                "Attention as single operators (eager), or as torch's fused one, decomposed (sdpa).",
+                "Attention written out in torch (eager), or torch's fused one taken apart (sdpa).",
                 choices=("eager", "sdpa"),
                 search=("eager", "sdpa"),
             ),
@@ -122,7 +122,16 @@ def _load(folder: Path, data: DataSpec | None, attention: str) -> Any:
             "it keeps its own",
             flush=True,
         )
-    model = load_classifier(folder, own or wanted, dtype=torch.float32)
+    if own is None:
+        print(
+            f"the model has no classification head: it gets an untrained one for {len(wanted)} "
+            "labels, which guesses until it is fine-tuned",
+            flush=True,
+        )
+    try:
+        model = load_classifier(folder, own or wanted, dtype=torch.float32)
+    except ValueError as error:
+        raise PassError(f"the model cannot be loaded as a classifier: {error}") from error
     model.set_attn_implementation(attention)
     model.config.return_dict = True
     return model.eval()
@@ -183,7 +192,7 @@ def _export(
             verbose=False,
             **dynamic,
         )
-    except Exception as error:  # noqa: BLE001 - exporters raise whatever a model's code provokes
+    except Exception as error:
         other = "torchscript" if dynamo else "dynamo"
         reason = " ".join(str(error).split())[:200]
         raise PassError(
@@ -221,11 +230,17 @@ def _dynamo_shapes(example: Mapping[str, Any], model: Any) -> dict[str, Any]:
 
 
 def _tidy(path: Path) -> None:
-    """Take out what says where and how the graph was made: stack traces, paths, module names."""
+    """Take out what says where and how the graph was made: stack traces, paths, module names.
+
+    And the shapes of what is in between: anybody can infer them, and a tool that changes a matrix
+    trips over the one that the dynamo exporter noted.
+    """
     import onnx
 
     graph = onnx.load(path)
-    parts = (graph, graph.graph, *graph.functions, *graph.graph.value_info)
+    nodes.resolve_aliases(graph)
+    del graph.graph.value_info[:]
+    parts = (graph, graph.graph, *graph.functions)
     for part in (*parts, *graph.graph.node, *graph.graph.input, *graph.graph.output):
         part.ClearField("metadata_props")
         part.ClearField("doc_string")

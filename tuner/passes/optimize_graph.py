@@ -76,13 +76,6 @@ class OptimizeGraph(Pass):
                 applies=TRANSFORMERS,
             ),
             ParameterSpec(
-                "fuse_layer_norm",
-                bool,
-                True,
-                "One operator for a layer normalisation that was exported in parts.",
-                applies=TRANSFORMERS,
-            ),
-            ParameterSpec(
                 "fuse_skip_layer_norm",
                 bool,
                 True,
@@ -102,7 +95,7 @@ class OptimizeGraph(Pass):
                 bool,
                 True,
                 "All embeddings and their layer normalisation in one.",
-                applies=TRANSFORMERS | {"fuse_skip_layer_norm": (True,)},
+                applies=TRANSFORMERS | {"fuse_attention": (True,)},
             ),
             ParameterSpec(
                 "fuse_gelu",
@@ -164,7 +157,7 @@ class OptimizeGraph(Pass):
         try:
             with TemporaryDirectory() as folder, quiet.quiet():
                 made = rewrite(graph, context.model, context.parameters, Path(folder))
-        except Exception as error:  # noqa: BLE001 - graph tools raise whatever a graph provokes
+        except Exception as error:
             reason = " ".join(str(error).split())[:200]
             raise PassError(
                 f"{context.parameters['tool']} cannot optimise this graph "
@@ -174,9 +167,7 @@ class OptimizeGraph(Pass):
         folders.save(made, context.model, context.output)
 
 
-def _by_runtime(
-    graph: Any, model: Artifact, parameters: Mapping[str, Value], folder: Path
-) -> Any:
+def _by_runtime(graph: Any, model: Artifact, parameters: Mapping[str, Value], folder: Path) -> Any:
     """The graph as ONNX Runtime rewrites it when it opens a model for the CPU."""
     import onnxruntime as ort
 
@@ -207,7 +198,6 @@ def _by_transformers(
 
     options = FusionOptions("bert")
     options.enable_attention = parameters["fuse_attention"]
-    options.enable_layer_norm = parameters["fuse_layer_norm"]
     options.enable_skip_layer_norm = parameters["fuse_skip_layer_norm"]
     options.enable_bias_skip_layer_norm = parameters["fuse_bias_skip_layer_norm"]
     options.enable_embed_layer_norm = parameters["fuse_embed_layer_norm"]
@@ -234,9 +224,7 @@ def _sizes(folder: Path) -> tuple[int, int]:
     return int(heads), int(config.get("hidden_size") or config.get("dim") or 0)
 
 
-def _by_onnxslim(
-    graph: Any, model: Artifact, parameters: Mapping[str, Value], folder: Path
-) -> Any:
+def _by_onnxslim(graph: Any, model: Artifact, parameters: Mapping[str, Value], folder: Path) -> Any:
     """The graph without what is double, dead or constant."""
     import onnxslim
 

@@ -10,22 +10,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
-from search_spaces.vocabulary import Aspect, ParameterSpec, PassSpec, SearchRange, Value
+from search_spaces.vocabulary import Aspect, ParameterSpec, PassSpec, Value
 from tuner.graphs import calibration, folders, nodes, parameters, quantised, quiet
 from tuner.passes.base import Pass, PassError, StageContext
 
-QOPERATOR = frozenset(
-    "Add ArgMax AveragePool Clip Concat Conv EmbedLayerNormalization Flatten Gather Gemm "
-    "GlobalAveragePool LeakyRelu MatMul MaxPool Mul Pad Relu Reshape Resize Sigmoid Softmax Split "
-    "Squeeze Transpose Unsqueeze Where".split()
+QOPERATOR = (
+    *("Add", "ArgMax", "AveragePool", "Clip", "Concat", "Conv", "EmbedLayerNormalization"),
+    *("Flatten", "Gather", "Gemm", "GlobalAveragePool", "LeakyRelu", "MatMul", "MaxPool", "Mul"),
+    *("Pad", "Relu", "Reshape", "Resize", "Sigmoid", "Softmax", "Split", "Squeeze", "Transpose"),
+    *("Unsqueeze", "Where"),
 )
-QDQ = QOPERATOR | frozenset(
-    "BatchNormalization ConvTranspose CumSum Div Erf GatherElements Gelu InstanceNormalization "
-    "LayerNormalization Pow ReduceMean Slice Sqrt Sub Tanh TopK".split()
+QDQ = (
+    *QOPERATOR,
+    *("BatchNormalization", "ConvTranspose", "CumSum", "Div", "Erf", "GatherElements", "Gelu"),
+    *("InstanceNormalization", "LayerNormalization", "Pow", "ReduceMean", "Slice", "Sqrt", "Sub"),
+    *("Tanh", "TopK"),
 )
 """Operators that onnxruntime quantises; in the QDQ format it takes any that it is given."""
-
-HISTOGRAMS = ("entropy", "percentile")
 
 
 class StaticInt8(Pass):
@@ -185,6 +186,7 @@ class StaticInt8(Pass):
         given = context.parameters
         graph = folders.load(context.model)
         quantised.refuse(graph, quantised.INT8 | quantised.PACKED, "give it the float model")
+        quantised.require_floats(graph)
         feeds = calibration.feeds(
             graph,
             context.model,
@@ -208,7 +210,7 @@ def _quantise(
     big = folders.weight_bytes(graph) >= folders.BIG
     folders.write(graph, source)
     with quiet.quiet():
-        _prepare(source, ready, big)
+        _prepare(source, ready, big, bool(nodes.standard_attention(graph)))
     prepared = folders.read(ready)
     before = nodes.count(prepared)
     excluded = _excluded(graph, prepared, parameters)
@@ -224,18 +226,19 @@ def _quantise(
             **_options(parameters),
         )
     made = folders.read(target)
-    quantised.require_change(before, made, " or ".join(nodes.names(parameters["op_types"])))
+    quantised.require(made, before, " or ".join(nodes.names(parameters["op_types"])))
     return made
 
 
-def _prepare(source: Path, target: Path, big: bool) -> None:
-    """Shapes of all tensors, constants folded."""
+def _prepare(source: Path, target: Path, big: bool, plain: bool) -> None:
+    """Shapes of all tensors, constants folded. `plain`: without symbolic shapes."""
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     quant_pre_process(
         source,
         target,
         auto_merge=True,
+        skip_symbolic_shape=plain,
         save_as_external_data=big,
         all_tensors_to_one_file=True,
         external_data_location=f"{target.name}.data",

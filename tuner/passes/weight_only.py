@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from search_spaces.problems import listed
 from search_spaces.vocabulary import Aspect, ParameterSpec, PassSpec, Value
-from tuner.graphs import calibration, folders, nodes, parameters, quantised, quiet
+from tuner.graphs import calibration, folders, gptq, nodes, parameters, quantised, quiet
 from tuner.passes.base import Pass, PassError, StageContext
 
 BLOCKS = (16, 32, 64, 128, 256)
@@ -25,7 +25,7 @@ class WeightOnly(Pass):
     """Stores the matrices that are multiplied by in blocks of few bits (MatMulNBits).
 
     Source: onnxruntime.quantization (`MatMulNBitsQuantizer` for default and hqq, its port of
-    neural-compressor's `rtn_quantize` and `gptq_quantize` for rtn, k_quant and gptq). HQQ: Badri
+    neural-compressor's `rtn_quantize` for rtn and k_quant); gptq is `tuner.graphs.gptq`. HQQ: Badri
     and Shaji, "Half-Quadratic Quantization" (2023); k_quant: after llama.cpp; GPTQ: Frantar et al.
     (2022). Matrices in Gemm, such as a classifier's, stay as they are.
     """
@@ -46,16 +46,16 @@ class WeightOnly(Pass):
                 "default",
                 "How weights are rounded; gptq measures on texts which errors matter.",
                 choices=("default", "rtn", "hqq", "k_quant", "gptq"),
-                search=("default", "rtn", "hqq", "k_quant"),
+                search=("default", "hqq", "k_quant", "gptq"),
             ),
             ParameterSpec(
                 "bits",
                 int,
                 4,
-                "Bits of a weight.",
+                "Bits of a weight; hqq has zero points in floats, which run with 4 only.",
                 choices=(4, 8),
                 search=(4, 8),
-                applies={"algorithm": ("default", "rtn", "hqq", "k_quant")},
+                applies={"algorithm": ("default", "rtn", "k_quant", "gptq")},
             ),
             ParameterSpec(
                 "block_size",
@@ -99,10 +99,11 @@ class WeightOnly(Pass):
                 applies=GPTQ,
             ),
             ParameterSpec(
-                "mse",
+                "act_order",
                 bool,
                 False,
-                "Shrink ranges where that brings the rounded weights nearer.",
+                "Round the inputs that vary most first.",
+                search=(True, False),
                 applies=GPTQ,
             ),
             ParameterSpec(
@@ -138,10 +139,13 @@ class WeightOnly(Pass):
         if not chosen:
             raise PassError("there is no product with a stored matrix that is not excluded")
         _refuse_odd_blocks({rows for _, (rows, _) in chosen}, given)
+        matrices = [node for node, _ in chosen]
         if given["algorithm"] in ("default", "hqq"):
             made = _quantised_here(graph, excluded, given)
+        elif given["algorithm"] == "gptq":
+            made = _by_gptq(graph, matrices, context)
         else:
-            made = _rounded(graph, [n.name for n, _ in chosen], excluded, context)
+            made = _rounded(graph, [node.name for node in matrices], excluded, given)
         folders.save(made, context.model, context.output)
 
 
@@ -149,7 +153,7 @@ def _refuse_odd_blocks(rows: set[int], parameters: Mapping[str, Value]) -> None:
     """Two 4-bit zero points share a byte, and all quantisers but the default pack whole rows."""
     algorithm, block = str(parameters["algorithm"]), cast("int", parameters["block_size"])
     has_zero_points = algorithm == "k_quant" or not parameters["symmetric"]
-    if algorithm in ("default", "hqq") or _bits(parameters) != 4 or not has_zero_points:
+    if algorithm in ("default", "hqq") or parameters["bits"] != 4 or not has_zero_points:
         return
     odd = sorted(width for width in rows if _blocks(width, block) % 2)
     if not odd:
@@ -160,12 +164,8 @@ def _refuse_odd_blocks(rows: set[int], parameters: Mapping[str, Value]) -> None:
     raise PassError(
         f"{algorithm} with 4-bit zero points needs an even number of blocks in each column, but "
         f"{odd[0]} weights in blocks of {block} make {_blocks(odd[0], block)}; use "
-        + listed([*ways, "algorithm default"])
+        + listed([*ways, "bits: 8", "algorithm default"])
     )
-
-
-def _bits(parameters: Mapping[str, Value]) -> int:
-    return 4 if parameters["algorithm"] == "gptq" else cast("int", parameters["bits"])
 
 
 def _blocks(width: int, block: int) -> int:
@@ -176,26 +176,28 @@ def _quantised_here(graph: Any, excluded: list[str], parameters: Mapping[str, Va
     """The algorithms that onnxruntime has of its own."""
     from onnxruntime.quantization import matmul_nbits_quantizer as nbits
 
-    bits, block = _bits(parameters), cast("int", parameters["block_size"])
+    tables = bool(parameters["embeddings"])
     if parameters["algorithm"] == "hqq":
-        config = nbits.HQQWeightOnlyQuantConfig(block_size=block, bits=bits)
+        config = nbits.HQQWeightOnlyQuantConfig(block_size=parameters["block_size"], bits=4)
     else:
-        tables = bool(parameters["embeddings"]) and bits == 4
         config = nbits.DefaultWeightOnlyQuantConfig(
-            block_size=block,
+            block_size=parameters["block_size"],
             is_symmetric=bool(parameters["symmetric"]),
             accuracy_level=parameters["accuracy_level"],
             op_types_to_quantize=("MatMul", "Gather") if tables else ("MatMul",),
-            bits=bits,
+            bits=parameters["bits"],
         )
     with quiet.quiet():
-        quantizer = nbits.MatMulNBitsQuantizer(
-            graph, nodes_to_exclude=excluded, algo_config=config
-        )
+        quantizer = nbits.MatMulNBitsQuantizer(graph, nodes_to_exclude=excluded, algo_config=config)
         quantizer.process()
     made = quantizer.model.model
     if parameters["algorithm"] == "hqq":
         _set_accuracy_level(made, cast("int", parameters["accuracy_level"]))
+    elif tables and not nodes.count(made)["GatherBlockQuantized"]:
+        raise PassError(
+            "embeddings: true changes nothing: this graph's tables are excluded, fused, or shared "
+            "with the output head; leave it false"
+        )
     return made
 
 
@@ -207,42 +209,42 @@ def _set_accuracy_level(graph: Any, level: int) -> None:
             node.attribute.append(onnx.helper.make_attribute("accuracy_level", level))
 
 
-def _rounded(graph: Any, chosen: list[str], excluded: list[str], context: StageContext) -> Any:
+def _rounded(
+    graph: Any, chosen: list[str], excluded: list[str], parameters: Mapping[str, Value]
+) -> Any:
     """The algorithms that onnxruntime has from neural-compressor."""
-    from onnxruntime.quantization.neural_compressor import gptq_quantize, rtn_quantize
+    from onnxruntime.quantization.neural_compressor import rtn_quantize
 
-    given = context.parameters
-    scheme = "sym" if given["symmetric"] and given["algorithm"] != "k_quant" else "asym"
-    each = {"bits": _bits(given), "group_size": given["block_size"], "scheme": scheme}
-    shared: dict[str, Any] = {
-        "weight_config": dict.fromkeys(chosen, each) | dict.fromkeys(excluded, "fp32"),
-        "accuracy_level": given["accuracy_level"],
+    each = {
+        "bits": parameters["bits"],
+        "group_size": parameters["block_size"],
+        "scheme": "sym" if parameters["symmetric"] else "asym",
     }
-    if given["algorithm"] != "gptq":
-        names = {"rtn": "RTN", "k_quant": "k_quant"}
-        with quiet.quiet():
-            made = rtn_quantize(graph, algorithm=names[str(given["algorithm"])], **shared)
-        return made.model
-    feeds = calibration.feeds(
-        graph,
-        context.model,
-        context.data,
-        cast("int", given["calibration_samples"]),
-        cast("int", given["calibration_length"]),
-    )
-    print(f"{len(feeds)} texts to measure on", flush=True)
-    with quiet.quiet(), TemporaryDirectory() as folder:
-        if folders.weight_bytes(graph) >= folders.BIG:
-            path = Path(folder) / "source.onnx"
-            folders.write(graph, path)
-            graph = str(path)
-        made = gptq_quantize(
+    names = {"rtn": "RTN", "k_quant": "k_quant"}
+    with quiet.quiet():
+        made = rtn_quantize(
             graph,
-            calibration.Feeds(feeds),
-            n_samples=-1,
-            percdamp=given["percdamp"],
-            mse=given["mse"],
-            blocksize=max(128, cast("int", given["block_size"])),
-            **shared,
+            weight_config=dict.fromkeys(chosen, each) | dict.fromkeys(excluded, "fp32"),
+            accuracy_level=parameters["accuracy_level"],
+            algorithm=names[str(parameters["algorithm"])],
         )
     return made.model
+
+
+def _by_gptq(graph: Any, chosen: list[Any], context: StageContext) -> Any:
+    """GPTQ, on texts of the training split."""
+    given = context.parameters
+    samples, length = (cast("int", given[f"calibration_{n}"]) for n in ("samples", "length"))
+    feeds = calibration.feeds(graph, context.model, context.data, samples, length)
+    print(f"{len(feeds)} texts to measure on", flush=True)
+    grid = gptq.Grid(
+        bits=cast("int", given["bits"]),
+        block=cast("int", given["block_size"]),
+        symmetric=bool(given["symmetric"]),
+        damp=cast("float", given["percdamp"]),
+        by_size=bool(given["act_order"]),
+    )
+    with TemporaryDirectory() as folder:
+        level = cast("int", given["accuracy_level"])
+        gptq.quantise(graph, chosen, feeds, grid, level, Path(folder))
+    return graph

@@ -7,7 +7,7 @@ pass names. Knows nothing of how stages run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -19,6 +19,9 @@ from search_spaces.vocabulary import Aspect, PassSpec, Value
 from tuner.passes.base import Pass
 
 Json = dict[str, Any]
+
+ADAPTER = "adapter"
+"""The format of what merging leaves no trace of but in the weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,7 @@ def measurement_plan(
     spec = evaluator.spec
     aspects: frozenset[Aspect] = frozenset().union(*(m.depends_on for m in spec.metrics))
     changes = [_change(stage, passes[stage.spec.name], aspects) for stage in stages]
+    changes = [c or _shape(stages[i : i + 2], aspects) for i, c in enumerate(changes)]
     relevant = [i for i, change in enumerate(changes) if change is not None]
     model = [source.key, *(changes[i] for i in relevant)]
     description = {
@@ -133,6 +137,14 @@ def _change(stage: Stage, pass_: Pass, aspects: frozenset[Aspect]) -> Json | Non
         return description
     environment = dict(pass_.environment(found))
     return description | {"parameters": plain(found), "environment": environment}
+
+
+def _shape(stages: Sequence[Stage], aspects: frozenset[Aspect]) -> Json | None:
+    """The first stage, where the next one keeps its adapter apart: rank and targets are shapes."""
+    kept = len(stages) == 2 and stages[0].output_format == ADAPTER
+    if not kept or not stages[1].spec.changes & aspects:
+        return None
+    return {**stages[0].description, "input": None}
 
 
 def _measured_position(relevant: list[int], stages: tuple[Stage, ...]) -> int:

@@ -108,7 +108,9 @@ def _print_chosen(console: Console, study: Study, best: Trial) -> None:
 
 def _why(study: Study, best: Trial) -> str:
     if not study.front:
-        return "the first that was built; not every metric could be measured of any"
+        if best.objectives is None:
+            return "the first that was built; not every metric could be measured of any"
+        return "built, and nearest to the constraints; none fits them for certain"
     if len(study.front) == 1:
         return "the only candidate on the front: best in every objective"
     best_of = []

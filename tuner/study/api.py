@@ -108,13 +108,14 @@ class Study:
     def best(self) -> Trial | None:
         """The front's trial nearest to the best of every objective; None: nothing is feasible.
 
-        Without a front, the first of the models that were built and are not to be run.
+        Without a front, of models that were built only the one that misses least, else the first.
         """
         front = {t.number: t for t in self.front}
         number = choose({n: self.losses(t) for n, t in front.items()})
-        if number is None:
-            return next((t for t in self.trials if t.row.state == "built"), None)
-        return front[number]
+        if number is not None:
+            return front[number]
+        built = [t for t in self.trials if t.row.state == "built"]
+        return min(built, key=lambda t: (t.objectives is None, t.violation), default=None)
 
     @property
     def nearest(self) -> list[Trial]:

@@ -11,7 +11,13 @@ from search_spaces.vocabulary import ParameterSpec, SearchRange
 
 ALL_LINEAR = "all-linear"
 _ADAPTER_RATES = SearchRange(1e-4, 2e-3, log=True)
-INITIALISATIONS = ("default", "gaussian", "pissa", "olora")
+_BEGINNINGS = {
+    "default": "Kaiming noise",
+    "gaussian": "Gaussian noise",
+    "pissa": "the base's singular vectors",
+    "olora": "orthonormal vectors of the base",
+}
+INITIALISATIONS = tuple(_BEGINNINGS)
 
 
 def adapter_parameters(
@@ -50,10 +56,9 @@ def adapter_parameters(
             "initialisation",
             str,
             "default",
-            "How adapters begin: Kaiming or Gaussian noise, or the base's main directions "
-            "(pissa, olora).",
+            f"How adapters begin: {' or '.join(_BEGINNINGS[name] for name in initialisations)}.",
             choices=initialisations,
-            search=tuple(name for name in ("default", "pissa") if name in initialisations),
+            search=("default", "pissa") if "pissa" in initialisations else None,
         ),
     )
 

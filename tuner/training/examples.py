@@ -6,7 +6,7 @@ The tokens are those that scoring meets (`evaluators.text`). Knows nothing of th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from evaluators.text import classifier_text, cut, encode_texts, render, split_prompt
@@ -29,17 +29,29 @@ class AnyExample(Protocol):
         ...
 
 
+END_SHARE = 0.1
+"""What the end after a label counts beside the label's tokens: enough to learn it in a few steps.
+
+It surprises an untuned model more than any label. Counted whole, it took most of the first updates:
+after 30 steps SmolLM2-135M told 54 % of 160 tones instead of 61 %, and with this share 59 %.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A text as token ids, of which those from `start` on are learned (never the first)."""
+    """A text as token ids, of which those from `start` on are learned (never the first).
+
+    `end_aside`: the last of them is the end of the text, which counts for `END_SHARE` only.
+    """
 
     ids: list[int]
     start: int
+    end_aside: bool = False
 
     @property
     def learned(self) -> int:
-        """How many tokens are learned."""
-        return len(self.ids) - self.start
+        """How many tokens are learned, an end aside not counted."""
+        return len(self.ids) - self.start - self.end_aside
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +115,10 @@ def _label_examples(
     prompts = encode_texts(tokenizer, [prompt for prompt, _ in pairs])
     texts = encode_texts(tokenizer, [prompt + completion for prompt, completion in pairs])
     parts = [cut(tokenizer, alone, joint) for alone, joint in zip(prompts, texts, strict=True)]
-    return [Example(prompt + completion + end, len(prompt)) for prompt, completion in parts]
+    return [
+        Example(prompt + completion + end, len(prompt), end_aside=bool(end))
+        for prompt, completion in parts
+    ]
 
 
 def _full_examples(tokenizer: Any, data: DataSpec, rows: Sequence[Row]) -> list[Example]:
@@ -119,12 +134,12 @@ def _shorten(example: Example, settings: Training) -> Example:
         return example
     if settings.loss == "full":
         return Example(example.ids[: settings.max_length], example.start)
-    if example.learned >= settings.max_length:
+    if excess >= example.start:
         raise PassError(
             f"max_length {settings.max_length} leaves no room for a prompt: a label, with what "
-            f"follows it in the template, has {example.learned} tokens"
+            f"follows it in the template, has {len(example.ids) - example.start} tokens"
         )
-    return Example(example.ids[excess:], example.start - excess)
+    return replace(example, ids=example.ids[excess:], start=example.start - excess)
 
 
 def read_labelled(

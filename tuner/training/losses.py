@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tuner.training.examples import Example, LabelledText
+from tuner.training.examples import END_SHARE, Example, LabelledText
 
 BatchLoss = Callable[[Any, Sequence[Any]], Any]
 """(model, examples) -> the loss, summed over what is learned: a scalar tensor."""
@@ -33,9 +33,28 @@ def token_loss(model: Any, batch: Sequence[Example]) -> Any:
     rows = [row for row, positions in enumerate(before) for _ in positions]
     columns = [column[position] for positions in before for position in positions]
     wanted = [token for example in batch for token in example.ids[example.start :]]
-    return torch.nn.functional.cross_entropy(
-        logits[rows, columns].float(), torch.tensor(wanted, device=model.device), reduction="sum"
-    )
+    return _cross_entropy(logits[rows, columns].float(), wanted, _shares(batch))
+
+
+def _shares(batch: Sequence[Example]) -> list[float] | None:
+    """What each learned token counts; None where all count the same."""
+    if not any(example.end_aside for example in batch):
+        return None
+    return [
+        share
+        for example in batch
+        for share in [1.0] * example.learned + [END_SHARE] * example.end_aside
+    ]
+
+
+def _cross_entropy(logits: Any, wanted: list[int], shares: list[float] | None) -> Any:
+    import torch
+
+    tokens = torch.tensor(wanted, device=logits.device)
+    if shares is None:
+        return torch.nn.functional.cross_entropy(logits, tokens, reduction="sum")
+    costs = torch.nn.functional.cross_entropy(logits, tokens, reduction="none")
+    return (costs * torch.tensor(shares, device=logits.device)).sum()
 
 
 def label_loss(padding: int) -> BatchLoss:
