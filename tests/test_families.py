@@ -58,8 +58,8 @@ def rows(text: list[str]) -> list[list[str]]:
     [
         (CAUSAL, "Qwen 2", "genai_builder (int4)", "yes", ""),
         (CAUSAL, "Gemma", "genai_builder (fp32)", "yes", ""),
-        (CAUSAL, "GPT-2", "drop_layers", "torch", "builder does not know this model"),
-        (CAUSAL, "GPT-2", "genai_builder (fp32)", "no", "builder does not know this model"),
+        (CAUSAL, "GPT-2", "drop_layers", "torch", "builder does not know GPT2LMHeadModel"),
+        (CAUSAL, "GPT-2", "genai_builder (fp32)", "no", "builder does not know GPT2LMHeadModel"),
         (ENCODER, "RoBERTa", "dynamic_int8", "yes", ""),
         (ENCODER, "DistilBERT", "onnx_export (torchscript)", "yes", ""),
     ],

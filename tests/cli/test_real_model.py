@@ -52,7 +52,9 @@ class Ran:
 def ran(tiny_phi3: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     desk = Desk(tmp_path_factory.mktemp("phi3"))
     wanted = ["--space", "phi3", "--constraint", "latency<5s", "--model", str(tiny_phi3)]
-    done = desk.tune(*wanted, "--min", "accuracy=5%", *QUICK, "--output", "out", timeout=400)
+    # What an untrained model scores on a few rows decides nothing.
+    wanted += ["--set", "constraints=[accuracy>=0%]"]
+    done = desk.tune(*wanted, *QUICK, "--output", "out", timeout=400)
     return Ran(desk, done, desk.folder / "out", tiny_phi3)
 
 

@@ -1,4 +1,4 @@
-"""Chains of passes that users run: what comes out does what was trained, in the deployed runtime."""
+"""Chains of passes that users run: what comes out does in the runtime what was trained."""
 
 from __future__ import annotations
 
@@ -43,6 +43,14 @@ def test_a_model_is_quantised_then_tuned_then_built_with_its_adapter_apart(
     assert (built.path / "adapters" / "tuned.onnx_adapter").is_file()
     learned = next_logits(adapter)
     assert distance(learned, next_logits(built)) < 0.5 * distance(learned, next_logits(packed))
+
+
+def test_the_head_of_a_packed_model_may_have_eight_bits(run_pass: Runner, llama: Artifact) -> None:
+    packed = run_pass("rtn", llama, group_size=32)
+    wanted = next_logits(packed)
+    plain = distance(wanted, next_logits(run_pass("genai_builder", packed)))
+    finer = next_logits(run_pass("genai_builder", packed, algorithm="rtn_last"))
+    assert distance(wanted, finer) < 0.3 * plain
 
 
 def test_an_adapter_on_a_packed_base_is_merged_into_floats(

@@ -11,7 +11,8 @@ from search_spaces import Overrides, parse_space
 from search_spaces.space import Space
 from search_spaces.vocabulary import PassSpec, Value
 from tuner.passes import all_passes
-from tuner.pipeline.providers import clashes, hopeless, opened_with
+from tuner.pipeline.providers import clashes, opened_with
+from tuner.pipeline.refusals import hopeless
 from tuner.registry import vocabulary
 
 
@@ -86,7 +87,7 @@ BUILT = "{genai_builder: {precision: int4, execution_provider: cuda}}"
 
 def test_fixed_pipeline_that_cannot_be_opened_is_hopeless(tiny_llama: Path) -> None:
     space = space_of(f"[{BUILT}, {{session: {{execution_provider: cpu}}}}]", tiny_llama)
-    assert hopeless(space) == (
+    assert hopeless(space, all_passes()) == (
         "genai_builder: its model is built for cuda, but would be opened with cpu "
         "(execution_provider)"
     )
@@ -101,7 +102,7 @@ def test_fixed_pipeline_that_cannot_be_opened_is_hopeless(tiny_llama: Path) -> N
     ],
 )
 def test_one_candidate_that_can_be_opened_is_hope(session: str, tiny_llama: Path) -> None:
-    assert hopeless(space_of(f"[{BUILT}, {session}]", tiny_llama)) is None
+    assert hopeless(space_of(f"[{BUILT}, {session}]", tiny_llama), all_passes()) is None
 
 
 def test_space_too_large_to_look_at_is_given_the_benefit_of_the_doubt(tiny_llama: Path) -> None:
@@ -109,4 +110,11 @@ def test_space_too_large_to_look_at_is_given_the_benefit_of_the_doubt(tiny_llama
     large = many % ", ".join(map(str, range(200)))
     wide = BUILT.replace("int4", "int4, block_size: {choices: [16, 32, 64, 128, 256]}")
     twice = wide.replace("int4,", "int4, accuracy_level: {choices: [0, 1, 2, 3, 4]},", 1)
-    assert hopeless(space_of(f"[{twice}, {large}]", tiny_llama)) is None
+    assert hopeless(space_of(f"[{twice}, {large}]", tiny_llama), all_passes()) is None
+
+
+def test_a_fixed_combination_that_a_pass_refuses_is_hopeless(tiny_llama: Path) -> None:
+    text = "[{genai_builder: {precision: fp16, execution_provider: cpu}}]"
+    said = hopeless(space_of(text, tiny_llama), all_passes())
+    assert said is not None
+    assert said.startswith("genai_builder: precision fp16 cannot run on cpu")

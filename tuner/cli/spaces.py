@@ -10,7 +10,8 @@ from search_spaces import Overrides, find_space, parse_space
 from search_spaces.catalog import read_text
 from search_spaces.problems import Problem, SpaceError
 from search_spaces.space import Space
-from tuner.pipeline.providers import hopeless
+from tuner.passes import all_passes
+from tuner.pipeline.refusals import hopeless
 from tuner.registry import vocabulary
 
 
@@ -32,7 +33,7 @@ def read(arguments: argparse.Namespace) -> Named:
     reading = parse_space(text, path, vocabulary(), overrides(arguments))
     for notice in reading.notices:
         print(f"note: {notice}", file=sys.stderr)
-    refusal = hopeless(reading.space)
+    refusal = hopeless(reading.space, all_passes())
     if refusal is not None:
         raise SpaceError([Problem(f"no candidate can run: {refusal}", str(path))])
     return Named(reading.space, text)

@@ -21,7 +21,7 @@ from tuner.execution.job import Failure, Job, Outcome, Reason
 from tuner.execution.stage_job import FETCH_SOURCE, RUN_STAGE
 from tuner.passes.base import Pass
 from tuner.pipeline.plan import MeasurementPlan, Source, Stage, measurement_plan, plan
-from tuner.pipeline.providers import clashes
+from tuner.pipeline.refusals import refusal
 from tuner.pipeline.store import Draft, Entry, Store
 from tuner.study.events import Event, Failed, Measured, MeasureStarted, StageFinished, StageStarted
 
@@ -180,14 +180,10 @@ class TrialRunner:
         return Reading(estimates, tuple(task.measurements))
 
     def _refuse(self, stages: Sequence[Stage]) -> None:
-        for stage in stages:
-            problems = self.passes[stage.spec.name].check(stage.parameters)
-            if problems:
-                failure = Failure(Reason.REFUSED, "; ".join(problems), True)
-                raise TrialFailed(stage.step, failure, None)
-        for clash in clashes(stages):
-            failure = Failure(Reason.REFUSED, clash.message, True)
-            raise TrialFailed(stages[clash.position].step, failure, None)
+        found = refusal(stages, self.passes)
+        if found is not None:
+            failure = Failure(Reason.REFUSED, found.message, True)
+            raise TrialFailed(stages[found.position].step, failure, None)
 
     def _source(self, number: int) -> Artifact:
         if self._source_artifact is None:

@@ -87,7 +87,7 @@ QUANTISATION = (
             "k_quant_linear",
         ),
         search=("default", "rtn", "k_quant", "rtn_last", "k_quant_last", "k_quant_mixed"),
-        applies=ROUNDED_HERE,
+        applies={"precision": QUANTISED},  # of a packed model it rounds the head and embedding
     ),
     ParameterSpec(
         "symmetric",

@@ -7,13 +7,10 @@ Looks across the steps of a pipeline, before anything runs. Knows nothing of wha
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 from typing import Protocol
 
-from search_spaces.candidates import enumerate_candidates
 from search_spaces.problems import listed
-from search_spaces.space import Choices, Domain, OneOf, Range, Space, Step
 from search_spaces.vocabulary import PassSpec, Value
 
 PARAMETER = "execution_provider"
@@ -26,8 +23,6 @@ DEFAULT = "cpu"
 
 _ALSO_RUNS_ON = {"cpu": frozenset({"openvino"})}
 """What else can open a graph that was built for a provider."""
-
-_MANY = 2000
 
 
 class Planned(Protocol):
@@ -83,39 +78,3 @@ def _asked(steps: Sequence[Planned]) -> Iterator[tuple[int, str]]:
 def _clash(position: int, what: str, provider: str) -> Clash:
     message = f"its model {what}, but would be opened with {provider} ({PARAMETER})"
     return Clash(position, message)
-
-
-def hopeless(space: Space) -> str | None:
-    """Why no candidate of a space can be opened, or None.
-
-    None too where there are too many candidates to look at; those are refused when they come up.
-    """
-    first = None
-    few = enumerate_candidates(_coarse(space))
-    for number, candidate in enumerate(islice(few, _MANY + 1)):
-        found = clashes(candidate.steps)
-        if not found or number == _MANY:
-            return None
-        first = first or f"{candidate.steps[found[0].position].id}: {found[0].message}"
-    return first
-
-
-def _coarse(space: Space) -> Space:
-    """The space with the two ends of every range in its place: no provider is a number."""
-    items = [_coarse_item(item) for item in space.pipeline]
-    return replace(space, pipeline=tuple(items))
-
-
-def _coarse_item(item: Step | OneOf) -> Step | OneOf:
-    if isinstance(item, Step):
-        return _coarse_step(item)
-    alternatives = tuple(tuple(map(_coarse_step, steps)) for steps in item.alternatives)
-    return replace(item, alternatives=alternatives)
-
-
-def _coarse_step(step: Step) -> Step:
-    return replace(step, parameters={n: _ends(d) for n, d in step.parameters.items()})
-
-
-def _ends(domain: Domain) -> Domain:
-    return Choices((domain.low, domain.high), domain.when) if isinstance(domain, Range) else domain
