@@ -42,3 +42,19 @@ MAX_FINITE = ParameterSpec(
     low=1.0,
     high=65504.0,
 )
+
+EIGHT_BIT_WEIGHTS = (
+    ParameterSpec(
+        "per_channel",
+        bool,
+        True,
+        "A scale for each column of a matrix; false: one for all of it.",
+        search=(True, False),
+    ),
+    ParameterSpec(
+        "reduce_range",
+        bool,
+        False,
+        "Weights in 7 bits, against overflow on processors without VNNI.",
+    ),
+)

@@ -47,19 +47,7 @@ class DynamicInt8(Pass):
                 "Round around zero; false: a zero point, so that no part of the range is wasted.",
                 search=(True, False),
             ),
-            ParameterSpec(
-                "per_channel",
-                bool,
-                True,
-                "A scale for each column of a matrix; false: one for all of it.",
-                search=(True, False),
-            ),
-            ParameterSpec(
-                "reduce_range",
-                bool,
-                False,
-                "Weights in 7 bits, against overflow on processors without VNNI.",
-            ),
+            *parameters.EIGHT_BIT_WEIGHTS,
             ParameterSpec(
                 "op_types",
                 list,

@@ -128,19 +128,7 @@ class StaticInt8(Pass):
                 True,
                 "Ranges of weights around zero; false: with a zero point.",
             ),
-            ParameterSpec(
-                "per_channel",
-                bool,
-                True,
-                "A scale for each column of a matrix; false: one for all of it.",
-                search=(True, False),
-            ),
-            ParameterSpec(
-                "reduce_range",
-                bool,
-                False,
-                "Weights in 7 bits, against overflow on processors without VNNI.",
-            ),
+            *parameters.EIGHT_BIT_WEIGHTS,
             ParameterSpec(
                 "op_types",
                 list,
