@@ -55,19 +55,20 @@ def descendants(pid: int) -> list[int]:
 
 
 def end_children(spare: Collection[int] = (), patience: float = 5.0) -> None:
-    """Kill and reap every child of this process that is not in `spare`.
+    """Kill every descendant of this process that is not in `spare`, and reap the children.
 
-    With `adopt_orphans` all descendants are reached: they become children as their parents end.
+    The youngest go first: where this process is killed meanwhile, those that are left still have
+    a parent that ends them. With `adopt_orphans` descendants become children as parents end.
     `patience`: seconds after which a process that even SIGKILL does not end is left alone.
     """
     limit = time.monotonic() + patience
     while time.monotonic() < limit and not _reap():
-        doomed = set(_children_by_parent().get(os.getpid(), ())) - set(spare)
+        doomed = [pid for pid in descendants(os.getpid()) if pid not in spare]
         if not doomed:
             return
-        for child in doomed:
+        for pid in reversed(doomed):
             with suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
         time.sleep(0.001)
 
 
