@@ -527,7 +527,8 @@ def stat_of(pid: int) -> list[str]:
 
 
 def is_alive(pid: int) -> bool:
-    return bool(stat_of(pid)) and stat_of(pid)[0] not in "ZX"
+    fields = stat_of(pid)  # once: the process may end between two looks
+    return bool(fields) and fields[0] not in "ZX"
 
 
 def parent_of(pid: int) -> int:
