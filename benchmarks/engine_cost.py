@@ -101,7 +101,12 @@ class TrivialMetrics(Evaluator):
     )
 
     def measure(
-        self, model: Artifact, options: Mapping[str, Value], data: DataSpec | None, split: str
+        self,
+        model: Artifact,
+        options: Mapping[str, Value],
+        data: DataSpec | None,
+        split: str,
+        reference: Artifact | None = None,
     ) -> Measurement:
         """Read the file."""
         p = json.loads((model.path / "p.json").read_text())

@@ -9,7 +9,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from evaluators.base import Artifact, Estimate, Evaluator, Json, Measurement, MeasurementError
+from evaluators.base import (
+    Artifact,
+    Estimate,
+    Evaluator,
+    Interval,
+    Json,
+    Measurement,
+    MeasurementError,
+)
+from evaluators.items import paired_difference
 from evaluators.scores import Question, log_probabilities
 from evaluators.statistics import wilson
 from evaluators.text import classifier_text, cut_choices, encode_texts, split_prompt
@@ -57,7 +66,12 @@ class Accuracy(Evaluator):
     )
 
     def measure(
-        self, model: Artifact, options: Mapping[str, Value], data: DataSpec | None, split: str
+        self,
+        model: Artifact,
+        options: Mapping[str, Value],
+        data: DataSpec | None,
+        split: str,
+        reference: Artifact | None = None,
     ) -> Measurement:
         """Score a split. An item is {"label", "predicted", "scores": {label: log-probability}}.
 
@@ -88,6 +102,17 @@ class Accuracy(Evaluator):
         right = sum(item["label"] == item["predicted"] for item in items)
         found = wilson(right, len(items))
         return Estimate(metric, None, found.value, found.low, found.high, "fraction", len(items))
+
+    def paired(
+        self,
+        measurements: Sequence[Measurement],
+        baseline: Sequence[Measurement],
+        metric: str,
+        factor: float,
+    ) -> Interval | None:
+        """By the items, which are the same and in the same order; see `paired_difference`."""
+        items, before = measurements[0].items, baseline[0].items
+        return paired_difference(items, before, factor) if len(items) == len(before) else None
 
 
 def _spread(rows: list[Row], most: Any) -> list[Row]:

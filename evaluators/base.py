@@ -18,9 +18,16 @@ from search_spaces.vocabulary import EvaluatorSpec, Value
 Json = dict[str, Any]
 """A JSON object: what crosses processes, and what is stored."""
 
+Samples = Mapping[str, Sequence[Sequence[float]]]
+"""Metric -> blocks -> raw samples, in the metric's canonical unit."""
+
 
 class MeasurementError(Exception):
     """The model cannot be measured, for a reason that a person understands (one sentence)."""
+
+
+class DeadModel(MeasurementError):
+    """The model runs, but what it gives is worth nothing (not finite, empty); one sentence."""
 
 
 class NotEnoughSamples(MeasurementError):
@@ -54,24 +61,37 @@ class Artifact:
 class Measurement:
     """What one process measured.
 
-    `samples`: metric -> blocks -> raw samples, in the metric's canonical unit.
     `items`: one object per data item, in the data's order ({"label", "predicted", "scores"}).
-    `conditions`: how it was measured (warm-up, threads, provider really used, load, versions).
+    `anchor`: samples of the baseline, each block taken next to the block of the same number.
+    `faults`: why the model is dead or wrong in spite of its numbers; a sentence each, such as
+    "answers 'joy' for all of 160 items".
     """
 
-    samples: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
+    samples: Samples = field(default_factory=dict)
     items: Sequence[Json] = ()
     conditions: Json = field(default_factory=dict)
+    anchor: Samples = field(default_factory=dict)
+    faults: Sequence[str] = ()
 
     def to_json(self) -> Json:
         """A JSON form that `from_json` reads."""
-        samples = {name: [list(b) for b in blocks] for name, blocks in self.samples.items()}
-        return {"samples": samples, "items": list(self.items), "conditions": self.conditions}
+        return {
+            "samples": _lists(self.samples),
+            "items": list(self.items),
+            "conditions": self.conditions,
+            "anchor": _lists(self.anchor),
+            "faults": list(self.faults),
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The measurement that `to_json` wrote."""
-        return cls(data["samples"], data["items"], data["conditions"])
+        parts = (data["samples"], data["items"], data["conditions"])
+        return cls(*parts, data.get("anchor", {}), data.get("faults", ()))
+
+
+def _lists(samples: Samples) -> dict[str, list[list[float]]]:
+    return {name: [list(block) for block in blocks] for name, blocks in samples.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +107,15 @@ class Estimate:
     samples: int
 
 
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A value and the 95 % interval around it."""
+
+    value: float
+    low: float
+    high: float
+
+
 class Evaluator(ABC):
     """One entry under `metrics:` of a space."""
 
@@ -98,11 +127,18 @@ class Evaluator(ABC):
 
     @abstractmethod
     def measure(
-        self, model: Artifact, options: Mapping[str, Value], data: DataSpec | None, split: str
+        self,
+        model: Artifact,
+        options: Mapping[str, Value],
+        data: DataSpec | None,
+        split: str,
+        reference: Artifact | None = None,
     ) -> Measurement:
         """Load the model in its runtime and measure it. Runs in a worker process.
 
-        Raises MeasurementError with a reason in words when the model cannot be measured.
+        `reference`: the baseline's model, where `spec.reference` asks for it.
+        Raises MeasurementError with a reason in words when the model cannot be measured, and
+        DeadModel when what it gives is worth nothing.
         """
 
     @abstractmethod
@@ -117,3 +153,16 @@ class Evaluator(ABC):
 
         Raises NotEnoughSamples where the statistic cannot be judged from so few.
         """
+
+    def paired(
+        self,
+        measurements: Sequence[Measurement],
+        baseline: Sequence[Measurement],
+        metric: str,
+        factor: float,
+    ) -> Interval | None:
+        """The metric less factor x the baseline's, from what both did on the same items.
+
+        None, the default, where the two are independent: then their intervals are compared.
+        """
+        return None

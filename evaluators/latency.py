@@ -88,7 +88,12 @@ class Latency(Evaluator):
         return _whole(options, "processes")
 
     def measure(
-        self, model: Artifact, options: Mapping[str, Value], data: DataSpec | None, split: str
+        self,
+        model: Artifact,
+        options: Mapping[str, Value],
+        data: DataSpec | None,
+        split: str,
+        reference: Artifact | None = None,
     ) -> Measurement:
         """Warm up until windows of requests agree, then time the blocks. Samples are in seconds."""
         from evaluators.runtimes.errors import refusals

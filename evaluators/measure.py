@@ -17,8 +17,8 @@ def measure_job(payload: Json) -> Json:
     """Measure a model once and return the `Measurement` as JSON.
 
     `payload`: "evaluator" (its name), "model" (an `Artifact` as JSON), "options" (every one filled
-    in), "data" (a `DataSpec` as JSON, or null), "split". MeasurementError when the model or the
-    data cannot be used.
+    in), "data" (a `DataSpec` as JSON, or null), "split", "reference" (the baseline's model, or
+    null). MeasurementError when the model or the data cannot be used.
     """
     evaluator = all_evaluators()[payload["evaluator"]]
     model = Artifact.from_json(payload["model"])
@@ -28,7 +28,14 @@ def measure_job(payload: Json) -> Json:
         name = evaluator.spec.name
         raise MeasurementError(f"{name} measures {expected} models; this one is {model.format}")
     try:
-        measurement = evaluator.measure(model, payload["options"], data, payload["split"])
+        measurement = evaluator.measure(
+            model, payload["options"], data, payload["split"], _reference(payload)
+        )
     except DataError as error:
         raise MeasurementError(str(error)) from error
     return measurement.to_json()
+
+
+def _reference(payload: Json) -> Artifact | None:
+    found = payload.get("reference")
+    return None if found is None else Artifact.from_json(found)

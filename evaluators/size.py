@@ -34,7 +34,12 @@ class Size(Evaluator):
     )
 
     def measure(
-        self, model: Artifact, options: Mapping[str, Value], data: DataSpec | None, split: str
+        self,
+        model: Artifact,
+        options: Mapping[str, Value],
+        data: DataSpec | None,
+        split: str,
+        reference: Artifact | None = None,
     ) -> Measurement:
         """One sample: the sum of the files' sizes in bytes. Links count as what they point to."""
         folders = [model.path] if model.base is None else [model.path, model.base.path]

@@ -8,22 +8,12 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-from evaluators.base import NotEnoughSamples
+from evaluators.base import Interval, NotEnoughSamples
 
 LEVEL = 0.95
 Blocks = Sequence[Sequence[float]]
 """The blocks of one process, each a list of raw samples."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A value and the interval around it."""
-
-    value: float
-    low: float
-    high: float
 
 
 _BLOCK_STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {

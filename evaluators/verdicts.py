@@ -6,12 +6,11 @@ Knows nothing of how it was measured.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from evaluators.base import Estimate, Json
-from evaluators.statistics import NORMAL, Interval
+from evaluators.base import Estimate, Interval
 from search_spaces.constraints import Constraint, Operator
 
 _BARELY = 1e-6
@@ -44,20 +43,18 @@ def judge(
     constraint: Constraint,
     estimate: Estimate,
     baseline: Estimate | None,
-    *,
-    items: Sequence[Json] = (),
-    baseline_items: Sequence[Json] = (),
+    paired: Callable[[float], Interval | None] | None = None,
 ) -> Judgement:
     """Compare an estimate's 95 % interval with a constraint's limit.
 
     An upper bound is feasible when the whole interval is within it, infeasible when the whole
     interval is beyond it, else undecided; a lower bound is the mirror image. A limit relative to
-    the baseline is judged on the difference: with the items of both (the same ones, in the same
-    order), item by item (see `paired_difference`), else from both intervals (see `difference`).
+    the baseline is judged on the difference: by `paired`, which gives the value less a factor times
+    the baseline's where both were measured together, else from both intervals (see `difference`).
     ValueError when the limit is relative and there is no baseline.
     """
     limit = constraint.limit.value(None if baseline is None else baseline.value)
-    distance = _distance(constraint, estimate, baseline, items, baseline_items)
+    distance = _distance(constraint, estimate, baseline, paired)
     verdict = _verdict(constraint.operator, distance)
     violation = _violation(constraint, distance.value, limit)
     if verdict is not Verdict.FEASIBLE:
@@ -86,43 +83,18 @@ def difference(estimate: Estimate, baseline: Estimate, factor: float) -> Interva
     return Interval(value, low, high)
 
 
-def paired_difference(
-    items: Sequence[Json], baseline_items: Sequence[Json], factor: float
-) -> Interval:
-    """Accuracy - factor x the baseline's accuracy, from what both did on the same items.
-
-    The normal interval of the mean of the items' differences, with half an item added for each of
-    the four outcomes (both right, either, neither). With factor 1 that is the adjusted Wald
-    interval for matched proportions (Agresti and Min, Statistics in Medicine 24, 2005), which
-    holds its level with few items and is not empty where both agree on all.
-    """
-    right = [item["label"] == item["predicted"] for item in items]
-    before = [item["label"] == item["predicted"] for item in baseline_items]
-    pairs = list(zip(right, before, strict=True))
-    cells = [(a, b) for a in (True, False) for b in (True, False)]
-    weights = {cell: pairs.count(cell) + 0.5 for cell in cells}
-    total = sum(weights.values())
-    mean = sum(w * (a - factor * b) for (a, b), w in weights.items()) / total
-    squares = sum(w * (a - factor * b - mean) ** 2 for (a, b), w in weights.items())
-    half = NORMAL * math.sqrt(squares) / total
-    value = (sum(right) - factor * sum(before)) / len(pairs)
-    return Interval(value, min(value, mean - half), max(value, mean + half))
-
-
 def _distance(
     constraint: Constraint,
     estimate: Estimate,
     baseline: Estimate | None,
-    items: Sequence[Json],
-    baseline_items: Sequence[Json],
+    paired: Callable[[float], Interval | None] | None,
 ) -> Interval:
     """How far the value is above the limit; below zero it is below."""
     limit = constraint.limit
     if not limit.relative or baseline is None:
         return _moved(Interval(estimate.value, estimate.low, estimate.high), limit.offset)
-    if items and len(items) == len(baseline_items):
-        return _moved(paired_difference(items, baseline_items, limit.factor), limit.offset)
-    return _moved(difference(estimate, baseline, limit.factor), limit.offset)
+    together = None if paired is None else paired(limit.factor)
+    return _moved(together or difference(estimate, baseline, limit.factor), limit.offset)
 
 
 def _moved(interval: Interval, offset: float) -> Interval:

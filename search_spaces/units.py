@@ -1,6 +1,7 @@
 """Quantities with units: reading them into canonical units, and writing them for people.
 
-Canonical units are "s", "B", "fraction", "tokens/s" and "" (a plain number). Knows nothing of
+Canonical units are "s", "B", "J", "fraction", "tokens/s", "items/s", "bits/B" and "" (a plain
+number). Knows nothing of
 metrics or constraints.
 """
 
@@ -21,6 +22,9 @@ _DIMENSIONS: dict[str, dict[str, float]] = {
     "B": {**_SIZES, **_BINARY_SIZES},
     "fraction": {"%": 0.01},
     "tokens/s": {"tokens/s": 1.0},
+    "items/s": {"items/s": 1.0},
+    "J": {"mJ": 1e-3, "J": 1.0},
+    "bits/B": {"bits/B": 1.0},
     "": {},
 }
 _KINDS = {
@@ -28,9 +32,12 @@ _KINDS = {
     "B": "a size",
     "fraction": "a fraction",
     "tokens/s": "a rate",
+    "items/s": "a rate",
+    "J": "an energy",
+    "bits/B": "a rate",
     "": "a plain number",
 }
-_USUAL = {"s": "ms", "B": "MB", "tokens/s": "tokens/s"}
+_USUAL = {"s": "ms", "B": "MB", "J": "J", "tokens/s": "tokens/s", "items/s": "items/s"}
 _ALL_UNITS = [unit for units in _DIMENSIONS.values() for unit in units]
 
 NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"

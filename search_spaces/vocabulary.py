@@ -114,7 +114,8 @@ class PassSpec:
 class MetricSpec:
     """A measured quantity.
 
-    `unit` is canonical: "s", "B", "fraction" (0 to 1), "tokens/s" or "" (a plain number).
+    `unit` is canonical: "s", "B", "J", "fraction" (0 to 1), "tokens/s", "items/s", "bits/B" or ""
+    (a plain number).
     `statistics`: what may follow the name after a dot (`latency.p95`); the first is the default.
     An empty tuple: the metric has no statistics.
     `formats`: the model formats that have it; empty: all those that its evaluator measures.
@@ -138,6 +139,8 @@ class EvaluatorSpec:
     """The declaration of an evaluator: one entry under `metrics:`, one or more metrics.
 
     `formats`: the model formats that it can measure. `needs_labels`: only for data with labels.
+    `needs_data`: only where the space has data. `reference`: it compares a model with the
+    baseline's, which it is given too.
     """
 
     name: str
@@ -148,6 +151,8 @@ class EvaluatorSpec:
     formats: frozenset[str]
     needs_labels: bool = False
     libraries: tuple[str, ...] = ()
+    needs_data: bool = False
+    reference: bool = False
 
 
 @dataclass(frozen=True, slots=True)

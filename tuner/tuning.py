@@ -67,7 +67,7 @@ class Tuning:
 
     def __init__(self, parts: Parts, seconds_left: float | None) -> None:
         self._p = parts
-        self._judge = Judge(parts.space, parts.vocabulary)
+        self._judge = Judge(parts.space, parts.vocabulary, parts.evaluators)
         self._strategy = make_strategy(parts.space)
         self._seen: set[str] = set()
         self._front: dict[int, Sequence[float]] = {}
@@ -86,6 +86,7 @@ class Tuning:
             parts.executor,
             parts.emit,
             deadline,
+            baseline_candidate(parts.space),
         )
 
     @property
@@ -259,7 +260,7 @@ class Tuning:
         measured all the same.
         """
         estimates: dict[tuple[str, str | None], Estimate] = {}
-        items = {}
+        measurements = {}
         failures: list[TrialFailed] = []
         for name in self._p.space.evaluators:
             processes = self._processes(name, (rounds or {}).get(name, 1))
@@ -271,10 +272,10 @@ class Tuning:
                     continue
                 raise
             estimates |= {(e.metric, e.statistic): e for e in reading.estimates}
-            items[name] = reading.measurements[0].items
+            measurements[name] = reading.measurements
         if failures:
             raise failures[0]
-        return Numbers(estimates, items)
+        return Numbers(estimates, measurements)
 
     def _processes(self, evaluator: str, rounds: int, start: int = 0) -> range:
         """Numbers of processes to measure in; rounds count only where there are several."""
@@ -291,7 +292,8 @@ class Tuning:
             for name in undecided:
                 reading = self._runner.measure(run, name, self._processes(name, rounds))
                 more = {(e.metric, e.statistic): e for e in reading.estimates}
-                numbers = Numbers({**numbers.estimates, **more}, numbers.items)
+                again = {**numbers.measurements, name: reading.measurements}
+                numbers = Numbers({**numbers.estimates, **more}, again)
         return judgements, numbers
 
     def _worth_measuring(self, judgements: Sequence[Judgement]) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from evaluators.base import MeasurementError
+from evaluators.base import DeadModel, MeasurementError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,8 +40,8 @@ def refusals(doing: str) -> Iterator[None]:
 
 
 def check_finite(logits: NDArray[Any]) -> None:
-    """MeasurementError where a logit is not a number, or is infinite."""
+    """DeadModel where a logit is not a number, or is infinite."""
     import numpy as np
 
     if not np.isfinite(logits).all():
-        raise MeasurementError("the model's logits are not finite")
+        raise DeadModel("the model's logits are not finite")

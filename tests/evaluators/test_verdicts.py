@@ -7,14 +7,15 @@ import statistics
 
 import pytest
 
-from evaluators.base import Estimate, Json
+from evaluators.accuracy import Accuracy
+from evaluators.base import Estimate, Json, Measurement
+from evaluators.items import paired_difference
 from evaluators.verdicts import (
     Judgement,
     Verdict,
     difference,
     judge,
     overall,
-    paired_difference,
 )
 from search_spaces.constraints import Constraint, Limit, Operator
 
@@ -115,7 +116,9 @@ def test_paired_items_decide_what_two_intervals_cannot() -> None:
     estimates = [estimate(a, a - 0.06, a + 0.06) for a in accuracy]
     at_least = constraint(">=", -0.01, 1.0)
     assert judge(at_least, *estimates).verdict is Verdict.UNDECIDED
-    paired = judge(at_least, *estimates, items=after, baseline_items=before)
+    paired = judge(
+        at_least, *estimates, paired=lambda factor: paired_difference(after, before, factor)
+    )
     assert paired.verdict is Verdict.FEASIBLE
     assert paired.limit == pytest.approx(accuracy[1] - 0.01)
 
@@ -154,11 +157,19 @@ def test_paired_intervals_hold_the_truth(factor: float, gains: float, losses: fl
 
 
 def test_items_of_another_length_are_not_paired() -> None:
+    ours, theirs = Measurement(items=items([True])), Measurement(items=items([True] * 2))
+    assert Accuracy().paired([ours], [theirs], "accuracy", 1.0) is None
+    found = Accuracy().paired([theirs], [theirs], "accuracy", 1.0)
+    assert found is not None
+    assert found.value == 0
+
+
+def test_where_nothing_is_paired_the_two_intervals_are_compared() -> None:
     accuracy = estimate(0.8, 0.7, 0.9)
     at_least = constraint(">=", -0.01, 1.0)
-    alone = judge(at_least, accuracy, accuracy)
-    odd = judge(at_least, accuracy, accuracy, items=items([True]), baseline_items=items([True] * 2))
-    assert odd == alone
+    assert judge(at_least, accuracy, accuracy, paired=lambda _: None) == judge(
+        at_least, accuracy, accuracy
+    )
 
 
 def test_the_worst_verdict_counts() -> None:

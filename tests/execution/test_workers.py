@@ -404,16 +404,16 @@ def coordinator(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
 @pytest.mark.parametrize(
     "victims",
     [
-        {"python"},
-        {"python", "tune-zygote"},
-        {"python", "tune-guard"},
-        {"python", "tune-zygote", "tune-job"},
-        {"python", "tune-guard", "tune-job"},
+        ("python",),
+        ("python", "tune-zygote"),
+        ("python", "tune-guard"),
+        ("python", "tune-zygote", "tune-job"),
+        ("python", "tune-guard", "tune-job"),
     ],
     ids="+".join,
 )
 def test_nothing_outlives_a_killed_coordinator(
-    coordinator: tuple[subprocess.Popen[str], str], victims: set[str]
+    coordinator: tuple[subprocess.Popen[str], str], victims: tuple[str, ...]
 ) -> None:
     process, mark = coordinator
     names = {pid: name_of(pid) for pid in marked(mark)}

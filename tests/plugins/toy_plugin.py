@@ -98,7 +98,12 @@ class ToyMetrics(Evaluator):
     )
 
     def measure(
-        self, model: Artifact, options: Mapping[str, Value], data: DataSpec | None, split: str
+        self,
+        model: Artifact,
+        options: Mapping[str, Value],
+        data: DataSpec | None,
+        split: str,
+        reference: Artifact | None = None,
     ) -> Measurement:
         """Both numbers; always the same for the same parameters."""
         p = json.loads((model.path / "parameters.json").read_text())

@@ -37,6 +37,7 @@ REFUSALS = frozenset(
 They are named, not imported: a job pays for what it needs only.
 """
 
+_DEAD = "evaluators.base.DeadModel"
 _TOO_LITTLE_MEMORY = frozenset({"MemoryError", "OutOfMemoryError"})  # Python's, torch's for a GPU
 _LONGEST_MESSAGE = 300
 _KILL_ME_FIRST = b"1000"  # the kernel's highest score for who is killed when memory runs out
@@ -66,7 +67,7 @@ def describe(error: BaseException) -> Json:
     kind = type(error).__name__
     reason, deterministic, message = Reason.ERROR, True, f"{kind}: {text}" if text else kind
     if names & REFUSALS:
-        reason, message = Reason.REFUSED, text or kind
+        reason, message = Reason.DEAD if _DEAD in names else Reason.REFUSED, text or kind
     elif {c.__name__ for c in type(error).__mro__} & _TOO_LITTLE_MEMORY:
         reason = Reason.OUT_OF_MEMORY
     elif any(_is_disk_full(e) for e in _chain(error)):

@@ -17,6 +17,7 @@ class Reason(StrEnum):
     """Why a job gave no result."""
 
     ERROR = "error"  # it raised
+    DEAD = "dead"  # the model runs, but what it gives is worth nothing
     REFUSED = "refused"  # it said that this cannot be done (PassError, MeasurementError)
     CRASHED = "crashed"  # a fatal signal of its own: segmentation fault, abort, ...
     OUT_OF_MEMORY = "out_of_memory"  # over its memory limit

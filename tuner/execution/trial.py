@@ -23,7 +23,15 @@ from tuner.passes.base import Pass
 from tuner.pipeline.plan import MeasurementPlan, Source, Stage, measurement_plan, plan
 from tuner.pipeline.refusals import refusal
 from tuner.pipeline.store import Draft, Entry, Store
-from tuner.study.events import Event, Failed, Measured, MeasureStarted, StageFinished, StageStarted
+from tuner.study.events import (
+    BASELINE,
+    Event,
+    Failed,
+    Measured,
+    MeasureStarted,
+    StageFinished,
+    StageStarted,
+)
 
 Json = dict[str, Any]
 Statistics = Mapping[str, Sequence[str | None]]
@@ -108,6 +116,8 @@ class TrialRunner:
     executor: Executor
     emit: Callable[[Event], None]
     deadline: float | None = None
+    baseline: Candidate | None = None  # what evaluators with a reference compare with
+    _reference: Run | None = field(default=None, init=False)
     _source_artifact: Artifact | None = field(default=None, init=False)
     _reuse_is_news: bool = field(default=True, init=False)
 
@@ -151,10 +161,26 @@ class TrialRunner:
         return [self._reading(engine, task, numbers) for task in tasks]
 
     def _where(self, run: Run, engine: Evaluator, split: str) -> MeasurementPlan:
-        options = self.space.evaluators[engine.spec.name]
-        return measurement_plan(
-            engine, options, run.stages, self.passes, self.source, split, self.machine
-        )
+        def plan_of(run: Run, reference: MeasurementPlan | None) -> MeasurementPlan:
+            options = self.space.evaluators[engine.spec.name]
+            parts = (engine, options, run.stages, self.passes, self.source, split, self.machine)
+            return measurement_plan(*parts, reference)
+
+        if not engine.spec.reference:
+            return plan_of(run, None)
+        return plan_of(run, plan_of(self._reference_run(engine), None))
+
+    def _reference_run(self, engine: Evaluator) -> Run:
+        """The baseline's finished stages, for evaluators that compare with it."""
+        if self._reference is None:
+            try:
+                assert self.baseline is not None, "the coordinator says what the baseline is"
+                self._reference = self.build(BASELINE, self.baseline, again=True)
+            except TrialFailed as failed:
+                message = f"it compares with the baseline, which failed ({failed})"
+                failure = Failure(Reason.REFUSED, message, True)
+                raise TrialFailed(engine.spec.name, failure, None) from failed
+        return self._reference
 
     def _announce(self, task: _Measuring, numbers: range) -> None:
         missing = [n for n in numbers if self.store.get(task.where.key(n)) is None]
@@ -177,6 +203,10 @@ class TrialRunner:
             tuple(m.to_json() for m in task.measurements),
         )
         self.emit(measured)
+        faults = [fault for m in task.measurements for fault in m.faults]
+        if faults and task.run.number != BASELINE:
+            failure = Failure(Reason.DEAD, faults[0], True)
+            raise TrialFailed(engine.spec.name, failure, None)
         return Reading(estimates, tuple(task.measurements))
 
     def _refuse(self, stages: Sequence[Stage]) -> None:
@@ -286,8 +316,16 @@ class TrialRunner:
             "options": plain(self.space.evaluators[where.evaluator]),
             "data": None if self.space.data is None else self.space.data.to_json(),
             "split": where.split,
+            "reference": self._reference_model(where),
         }
         return Job(MEASURE_JOB, payload, draft.log, limits.time, limits.memory)
+
+    def _reference_model(self, where: MeasurementPlan) -> Json | None:
+        engine = self.evaluators[where.evaluator]
+        if not engine.spec.reference:
+            return None
+        run = self._reference_run(engine)
+        return run.artifacts[self._where(run, engine, where.split).position + 1].to_json()
 
     def _make(
         self, where: str, key: str, meta: Json, job: Callable[[Draft], Job]

@@ -102,8 +102,11 @@ def measurement_plan(
     source: Source,
     split: str,
     machine: Mapping[str, str],
+    reference: MeasurementPlan | None = None,
 ) -> MeasurementPlan:
     """Where in a candidate's pipeline a metric is fixed, and under which key it is known.
+
+    `reference`: the same evaluator's plan for the baseline, where it measures against that.
 
     What changes nothing that the evaluator's metrics depend on is left out of the key: two thread
     counts share one accuracy, two fine-tunings of one architecture share one latency.
@@ -120,10 +123,12 @@ def measurement_plan(
         "version": spec.version,
         "options": plain(options),
         "model": digest(model),
-        "data": source.data_keys.get(split) if spec.needs_labels else None,
+        "data": source.data_keys.get(split) if spec.needs_labels or spec.needs_data else None,
         "libraries": library_versions(spec.libraries),
         "machine": dict(machine) if Aspect.RUNTIME in aspects else None,
     }
+    if reference is not None:
+        description["reference"] = reference.description["model"]
     return MeasurementPlan(spec.name, _measured_position(relevant, stages), split, description)
 
 

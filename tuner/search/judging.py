@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from evaluators.base import Estimate, Json
+from evaluators.base import Estimate, Evaluator, Interval, Measurement
 from evaluators.verdicts import Judgement, Verdict, judge, overall
 from search_spaces.constraints import Constraint, Objective
 from search_spaces.space import Space
@@ -17,18 +17,21 @@ from search_spaces.vocabulary import Vocabulary
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """A candidate's estimates by (metric, statistic), and the per-item results by evaluator."""
+    """A candidate's estimates by (metric, statistic), and its measurements by evaluator."""
 
     estimates: Mapping[tuple[str, str | None], Estimate] = field(default_factory=dict)
-    items: Mapping[str, Sequence[Json]] = field(default_factory=dict)
+    measurements: Mapping[str, Sequence[Measurement]] = field(default_factory=dict)
 
 
 class Judge:
     """Judges candidates of one space against its constraints and the baseline."""
 
-    def __init__(self, space: Space, vocabulary: Vocabulary) -> None:
+    def __init__(
+        self, space: Space, vocabulary: Vocabulary, evaluators: Mapping[str, Evaluator]
+    ) -> None:
         self._space = space
         self._vocabulary = vocabulary
+        self._evaluators = evaluators
         self.baseline = Numbers()
 
     def statistics(self) -> dict[str, list[str | None]]:
@@ -64,14 +67,22 @@ class Judge:
         return found[0].name
 
     def _judge(self, constraint: Constraint, numbers: Numbers) -> Judgement:
-        name, evaluator = self._name(constraint), self.evaluator_of(constraint)
+        name = self._name(constraint)
         return judge(
             constraint,
             numbers.estimates[name],
             self.baseline.estimates.get(name),
-            items=numbers.items.get(evaluator, ()),
-            baseline_items=self.baseline.items.get(evaluator, ()),
+            paired=lambda factor: self._paired(constraint.metric, numbers, factor),
         )
+
+    def _paired(self, metric: str, numbers: Numbers, factor: float) -> Interval | None:
+        found = self._vocabulary.metric(metric)
+        assert found is not None, "the reader admits only known metrics"
+        name = found[0].name
+        ours, theirs = numbers.measurements.get(name), self.baseline.measurements.get(name)
+        if not ours or not theirs:
+            return None
+        return self._evaluators[name].paired(ours, theirs, metric, factor)
 
     def _name(self, ask: Constraint | Objective) -> tuple[str, str | None]:
         found = self._vocabulary.metric(ask.metric)

@@ -104,7 +104,7 @@ class Failed:
 
     number: int
     where: str
-    reason: str  # code: error, refused, crashed, out_of_memory, timeout, killed
+    reason: str  # code: error, refused, dead, crashed, out_of_memory, timeout, killed
     message: str  # one line for a person
     deterministic: bool
     log: str | None

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evaluators.base import Estimate
+from evaluators.base import Estimate, Measurement
 from tuner.search.judging import Numbers
 from tuner.search.strategies.base import Result
 from tuner.study.events import BASELINE
@@ -84,7 +84,7 @@ def _baseline(reader: StudyReader, study: str, rows: Sequence[TrialRow]) -> Numb
     measured = [m for m in reader.measurements(study, BASELINE) if m.split == "dev"]
     return Numbers(
         {(m.metric, m.statistic): _estimate(m) for m in metrics},
-        {m.evaluator: m.detail[0]["items"] for m in measured},
+        {m.evaluator: [Measurement.from_json(d) for d in m.detail] for m in measured},
     )
 
 
