@@ -17,8 +17,16 @@ from evaluators.base import (
     MeasurementError,
     NotEnoughSamples,
 )
+from evaluators.divergence import Divergence
+from evaluators.energy import Energy
+from evaluators.generation import Generation
 from evaluators.latency import Latency
+from evaluators.lm_eval import LmEval
+from evaluators.load_time import LoadTime
+from evaluators.memory import Memory
+from evaluators.perplexity import Perplexity
 from evaluators.size import Size
+from evaluators.throughput import Throughput
 from search_spaces.vocabulary import EvaluatorSpec
 
 __all__ = [
@@ -47,7 +55,20 @@ def all_evaluators() -> dict[str, Evaluator]:
     An entry point names a subclass of `Evaluator` that is made without arguments. BrokenEvaluator
     where it cannot be loaded, is no evaluator, or takes a name that is already taken.
     """
-    evaluators: dict[str, Evaluator] = {e.spec.name: e for e in (Latency(), Accuracy(), Size())}
+    built_in = (
+        Latency(),
+        Accuracy(),
+        Size(),
+        Memory(),
+        LoadTime(),
+        Energy(),
+        Throughput(),
+        Perplexity(),
+        Divergence(),
+        Generation(),
+        LmEval(),
+    )
+    evaluators: dict[str, Evaluator] = {e.spec.name: e for e in built_in}
     metrics = {metric.name for e in evaluators.values() for metric in e.spec.metrics}
     for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name):
         found = _load(entry)

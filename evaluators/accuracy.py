@@ -1,14 +1,15 @@
-"""The evaluator `accuracy`: how often the most probable label is the right one.
+"""The evaluator `accuracy`: how often the most probable label is the right one, and F1 scores.
 
 Knows nothing of passes or of the search.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
+from evaluators import f1
 from evaluators.base import (
     Artifact,
     Estimate,
@@ -18,13 +19,20 @@ from evaluators.base import (
     Measurement,
     MeasurementError,
 )
+from evaluators.floors import floors
 from evaluators.items import paired_difference
+from evaluators.runtimes.models import generates, open_classifier, open_language_model
 from evaluators.scores import Question, log_probabilities
 from evaluators.statistics import wilson
 from evaluators.text import classifier_text, cut_choices, encode_texts, split_prompt
 from search_spaces.data import DataSpec, Row, labels, read_split
-from search_spaces.problems import listed
+from search_spaces.problems import hint, listed
 from search_spaces.vocabulary import Aspect, EvaluatorSpec, MetricSpec, ParameterSpec, Value
+
+
+def _metric(name: str, help_: str) -> MetricSpec:
+    depends = frozenset({Aspect.WEIGHTS, Aspect.STRUCTURE})
+    return MetricSpec(name, "fraction", lower_is_better=False, depends_on=depends, help=help_)
 
 
 class Accuracy(Evaluator):
@@ -35,12 +43,24 @@ class Accuracy(Evaluator):
     for. A classifier gives the probabilities itself, on the provider that its session asks for;
     it reads one text at a time, since in a batch that is quantised as it comes in, one text
     changes what becomes of another.
+
+    `accuracy` is the share of right items, with Wilson's interval. `macro_f1` is the mean of the
+    F1 of all labels, rare ones counting as much as frequent ones. `f1` is the F1 of the label that
+    the option `positive` names against all others; without it, the mean of the F1 of all labels,
+    weighted by how many items have each. Their intervals are those of the delta method.
+
+    A limit relative to the baseline is judged by what both models made of the same items.
+
+    A model that answers the same label for items of several, or that is right no more often than
+    always answering the most frequent label (unless `floor` is none), counts as dead. What always
+    the most frequent label and what the nearest training row would score is kept beside the
+    numbers.
     """
 
     spec: ClassVar = EvaluatorSpec(
         name="accuracy",
-        version=1,
-        help="share of items whose right label is the most probable one",
+        version=2,
+        help="how often, and how well for every label, the most probable label is the right one",
         parameters=(
             ParameterSpec(
                 name="max_items",
@@ -50,19 +70,30 @@ class Accuracy(Evaluator):
                 low=1,
                 nullable=True,
             ),
-        ),
-        metrics=(
-            MetricSpec(
-                name="accuracy",
-                unit="fraction",
-                lower_is_better=False,
-                depends_on=frozenset({Aspect.WEIGHTS, Aspect.STRUCTURE}),
-                help="share of items whose right label is the most probable one",
+            ParameterSpec(
+                name="positive",
+                type=str,
+                default=None,
+                help="the label that f1 is of; null: f1 is of all labels, weighted by their items",
+                nullable=True,
+            ),
+            ParameterSpec(
+                name="floor",
+                type=str,
+                default="majority",
+                help="a model that is right no more often than always answering the most frequent "
+                "label is dead; none: it is not, where accuracy is not what counts",
+                choices=("majority", "none"),
             ),
         ),
-        formats=frozenset({"genai", "onnx"}),
+        metrics=(
+            _metric("accuracy", "share of items whose right label is the most probable one"),
+            _metric("f1", "F1 of the label `positive`; without it, of all labels by their items"),
+            _metric("macro_f1", "mean of the F1 of every label"),
+        ),
+        formats=frozenset({"hf", "quantized", "adapter", "genai", "onnx"}),
         needs_labels=True,
-        libraries=("onnxruntime", "transformers"),
+        libraries=("onnxruntime", "torch", "transformers"),
     )
 
     def measure(
@@ -79,15 +110,20 @@ class Accuracy(Evaluator):
         """
         if data is None or data.label is None:
             raise MeasurementError("accuracy needs data with a label column")
-        rows = _spread(read_split(data, split), options["max_items"])
-        score = _generated_scores if model.format == "genai" else _classified_scores
-        scores, conditions = score(model.path, data, rows)
         classes = labels(data)
+        _check_positive(options["positive"], classes)
+        rows = _spread(read_split(data, split), options["max_items"])
+        score = _generated_scores if generates(model) else _classified_scores
+        scores, conditions = score(model, data, rows)
         pairs = zip(rows, scores, strict=True)
         items = [_item(row[data.label], classes, values) for row, values in pairs]
         predicted = len({item["predicted"] for item in items})
+        floor = floors(data, split).to_json()
+        about = {"split": split, "predicted_classes": predicted, "floors": floor}
         return Measurement(
-            items=items, conditions=conditions | {"split": split, "predicted_classes": predicted}
+            items=items,
+            conditions=conditions | about | {"positive": options["positive"]},
+            faults=_faults(items, options["floor"] == "majority"),
         )
 
     def summarise(
@@ -97,10 +133,16 @@ class Accuracy(Evaluator):
         metric: str,
         statistic: str | None,
     ) -> Estimate:
-        """The share of right items, with Wilson's interval."""
+        """The share of right items, or an F1, with its interval."""
         items = [item for measurement in measurements for item in measurement.items]
-        right = sum(item["label"] == item["predicted"] for item in items)
-        found = wilson(right, len(items))
+        positive = options.get("positive")
+        if metric == "accuracy":
+            right = sum(item["label"] == item["predicted"] for item in items)
+            found = wilson(right, len(items))
+        elif metric == "f1" and positive is not None:
+            found = f1.binary_interval(items, str(positive))
+        else:
+            found = f1.interval(items, _score(metric, positive))
         return Estimate(metric, None, found.value, found.low, found.high, "fraction", len(items))
 
     def paired(
@@ -110,9 +152,47 @@ class Accuracy(Evaluator):
         metric: str,
         factor: float,
     ) -> Interval | None:
-        """By the items, which are the same and in the same order; see `paired_difference`."""
+        """By the items, which are the same and in the same order; see `evaluators.items`, `f1`."""
         items, before = measurements[0].items, baseline[0].items
-        return paired_difference(items, before, factor) if len(items) == len(before) else None
+        if len(items) != len(before):
+            return None
+        if metric == "accuracy":
+            return paired_difference(items, before, factor)
+        score = _score(metric, measurements[0].conditions.get("positive"))
+        return f1.paired_difference(items, before, score, factor)
+
+
+def _score(metric: str, positive: Value) -> f1.Score:
+    if metric == "macro_f1":
+        return f1.macro
+    return f1.weighted if positive is None else f1.f1_of(str(positive))
+
+
+def _check_positive(positive: Value, classes: Sequence[str]) -> None:
+    if positive is not None and positive not in classes:
+        near = hint(str(positive), classes)
+        raise MeasurementError(
+            f"positive: {positive!r} is no label of the data; it has {listed(classes, 'and')}{near}"
+        )
+
+
+def _faults(items: Sequence[Json], majority: bool) -> list[str]:
+    """Why the answers are worth nothing, if they are; items of one label alone cannot tell."""
+    counts = Counter(item["label"] for item in items)
+    if len(counts) < 2:
+        return []
+    answers = {item["predicted"] for item in items}
+    if len(answers) == 1:
+        return [f"answers {answers.pop()!r} for all of {len(items)} items"]
+    label, most = min(counts.items(), key=lambda found: (-found[1], found[0]))
+    right = sum(item["label"] == item["predicted"] for item in items)
+    if not majority or right > most:
+        return []
+    share = 100 / len(items)
+    return [
+        f"right for {right * share:.1f} % of {len(items)} items, no better than always answering "
+        f"{label!r} ({most * share:.1f} %)"
+    ]
 
 
 def _spread(rows: list[Row], most: Any) -> list[Row]:
@@ -126,22 +206,17 @@ Scores = Sequence[Sequence[float]]
 """For every row, a log-probability for each of the data's labels, in their order."""
 
 
-def _generated_scores(folder: Path, data: DataSpec, rows: Sequence[Row]) -> tuple[Scores, Json]:
+def _generated_scores(model: Artifact, data: DataSpec, rows: Sequence[Row]) -> tuple[Scores, Json]:
     """What a model that generates makes of the labels, and how it ran."""
-    from evaluators.runtimes.scoring import Scoring
-    from evaluators.runtimes.tokenizer import load_tokenizer
-
-    questions = _questions(load_tokenizer(folder), data, rows, labels(data))
-    scoring = Scoring(folder)
-    _check_length(questions, scoring.context_length)
-    return log_probabilities(scoring, questions), scoring.conditions()
+    opened = open_language_model(model)
+    questions = _questions(opened.tokenizer, data, rows, labels(data))
+    _check_length(questions, opened.context_length)
+    return log_probabilities(opened, questions), opened.conditions()
 
 
-def _classified_scores(folder: Path, data: DataSpec, rows: Sequence[Row]) -> tuple[Scores, Json]:
+def _classified_scores(model: Artifact, data: DataSpec, rows: Sequence[Row]) -> tuple[Scores, Json]:
     """What a classifier makes of the labels, and how it ran."""
-    from evaluators.runtimes.onnx import Encoder
-
-    encoder, classes = Encoder(folder), labels(data)
+    encoder, classes = open_classifier(model), labels(data)
     _check_labels(encoder.labels, classes)
     texts = [_text(data, row) for row in rows]
     encoded, cut = encoder.tokenise(texts)

@@ -95,8 +95,21 @@ def _lists(samples: Samples) -> dict[str, list[list[float]]]:
 
 
 @dataclass(frozen=True, slots=True)
+class Interval:
+    """A value and the 95 % interval around it."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
-    """A metric's value with a 95 % interval, canonical unit. `samples`: how many it rests on."""
+    """A metric's value with a 95 % interval, canonical unit.
+
+    `samples`: how many it rests on. `ratio`: to the baseline's value, where both were measured in
+    turn; the machine's drift does not change it.
+    """
 
     metric: str
     statistic: str | None
@@ -105,15 +118,7 @@ class Estimate:
     high: float
     unit: str
     samples: int
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A value and the 95 % interval around it."""
-
-    value: float
-    low: float
-    high: float
+    ratio: Interval | None = None
 
 
 class Evaluator(ABC):
@@ -124,6 +129,10 @@ class Evaluator(ABC):
     def processes(self, options: Mapping[str, Value]) -> int:
         """How many fresh processes to measure in; 1 where a process makes no difference."""
         return 1
+
+    def environment(self, options: Mapping[str, Value]) -> Mapping[str, str]:
+        """What else than options, model, data and library versions the numbers depend on."""
+        return {}
 
     @abstractmethod
     def measure(

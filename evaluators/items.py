@@ -6,10 +6,11 @@ Knows nothing of how the items were measured.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 
-from evaluators.base import Interval, Json
-from evaluators.statistics import NORMAL
+from evaluators.base import Interval, Json, NotEnoughSamples
+from evaluators.statistics import NORMAL, t_quantile, wilson
 
 
 def paired_difference(
@@ -33,3 +34,39 @@ def paired_difference(
     half = NORMAL * math.sqrt(squares) / total
     value = (sum(right) - factor * sum(before)) / len(pairs)
     return Interval(value, min(value, mean - half), max(value, mean + half))
+
+
+def mean_interval(values: Sequence[float]) -> Interval:
+    """The mean of what was measured of every item, with its interval.
+
+    Of values that are all 0 or 1 it is Wilson's, else Student's. NotEnoughSamples for fewer than 2.
+    """
+    if len(values) < 2:
+        raise NotEnoughSamples(f"an interval needs 2 items or more, found {len(values)}")
+    if set(values) <= {0, 1}:
+        return wilson(round(sum(values)), len(values))
+    value = statistics.fmean(values)
+    half = t_quantile(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    return Interval(value, value - half, value + half)
+
+
+def mean_difference(
+    values: Sequence[float], baseline_values: Sequence[float], factor: float
+) -> Interval:
+    """A mean - factor x the baseline's, from what was measured of the same items.
+
+    Of values that are all 0 or 1 by `paired_difference`, else Student's interval of the items'
+    differences.
+    """
+    if {*values, *baseline_values} <= {0, 1}:
+        return paired_difference(_as_right(values), _as_right(baseline_values), factor)
+    pairs = zip(values, baseline_values, strict=True)
+    differences = [value - factor * before for value, before in pairs]
+    value = statistics.fmean(differences)
+    half = t_quantile(len(values) - 1) * statistics.stdev(differences) / math.sqrt(len(values))
+    return Interval(value, value - half, value + half)
+
+
+def _as_right(values: Sequence[float]) -> list[Json]:
+    """Items that are right where the value is 1."""
+    return [{"label": 1, "predicted": int(value)} for value in values]

@@ -8,16 +8,22 @@ from __future__ import annotations
 import os
 import platform
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evaluators.base import Json
 
-_STREAM = 4 << 20  # elements of each array of the calibration kernel: 16 MiB, beyond most caches
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_STREAM = 1 << 20  # elements of each array of the calibration kernel: 4 MiB
 
 
 class Calibration:
-    """A small fixed kernel, on one core, bound by arithmetic and memory alike.
+    """A small fixed kernel on every core at once, bound by arithmetic and memory alike.
 
     It takes the same time whenever the machine is undisturbed: a block of measurements beside
     which it took longer was disturbed.
@@ -26,19 +32,25 @@ class Calibration:
     def __init__(self) -> None:
         import numpy as np
 
-        self._values = np.linspace(0.0, 1.0, _STREAM, dtype=np.float32)
-        self._out = np.empty_like(self._values)
+        self._threads = ThreadPoolExecutor(cores())
+        self._arrays = [np.linspace(0.0, 1.0, _STREAM, dtype=np.float32) for _ in range(cores())]
+        self._outs = [np.empty_like(values) for values in self._arrays]
         self.seconds()  # the first run also pays for the pages
 
     def seconds(self) -> float:
-        """How long the kernel takes now."""
-        import numpy as np
-
+        """How long the kernel takes now, until its last core has done it."""
         started = time.perf_counter_ns()
-        for _ in range(2):
-            np.multiply(self._values, 1.0001, out=self._out)
-            np.sqrt(self._out, out=self._out)
+        list(self._threads.map(_stream, self._arrays, self._outs))
         return (time.perf_counter_ns() - started) / 1e9
+
+
+def _stream(values: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Two passes over arrays; NumPy lets other threads run meanwhile."""
+    import numpy as np
+
+    for _ in range(2):
+        np.multiply(values, 1.0001, out=out)
+        np.sqrt(out, out=out)
 
 
 def conditions() -> Json:
@@ -86,6 +98,15 @@ def stolen() -> float | None:
     if len(first) < 9:
         return None
     return int(first[8]) / float(os.sysconf("SC_CLK_TCK"))
+
+
+def busy() -> float | None:
+    """Seconds, over all cores, that processes of this machine computed since boot."""
+    first = (_read(Path("/proc/stat")) or "").partition("\n")[0].split()
+    if len(first) < 9:
+        return None
+    user, nice, system = (int(field) for field in first[1:4])
+    return (user + nice + system) / float(os.sysconf("SC_CLK_TCK"))
 
 
 def versions(*distributions: str) -> dict[str, str | None]:

@@ -6,8 +6,10 @@ Knows nothing of who asks, or of what becomes of the numbers.
 from __future__ import annotations
 
 from evaluators import all_evaluators
-from evaluators.base import Artifact, Json, MeasurementError
+from evaluators.base import Artifact, Evaluator, Json, MeasurementError
+from evaluators.function import FunctionEvaluator
 from search_spaces.data import DataError, DataSpec
+from search_spaces.functions import FunctionMetric
 
 MEASURE_JOB = "evaluators.measure:measure_job"
 """`measure_job` as a job's entry."""
@@ -18,9 +20,10 @@ def measure_job(payload: Json) -> Json:
 
     `payload`: "evaluator" (its name), "model" (an `Artifact` as JSON), "options" (every one filled
     in), "data" (a `DataSpec` as JSON, or null), "split", "reference" (the baseline's model, or
-    null). MeasurementError when the model or the data cannot be used.
+    null), "function" (a `FunctionMetric` as JSON where the metric is of the space's own, or null).
+    MeasurementError when the model or the data cannot be used.
     """
-    evaluator = all_evaluators()[payload["evaluator"]]
+    evaluator = _evaluator(payload)
     model = Artifact.from_json(payload["model"])
     data = None if payload["data"] is None else DataSpec.from_json(payload["data"])
     if model.format not in evaluator.spec.formats:
@@ -34,6 +37,14 @@ def measure_job(payload: Json) -> Json:
     except DataError as error:
         raise MeasurementError(str(error)) from error
     return measurement.to_json()
+
+
+def _evaluator(payload: Json) -> Evaluator:
+    found = payload.get("function")
+    if found is None:
+        return all_evaluators()[payload["evaluator"]]
+    has_data = payload["data"] is not None
+    return FunctionEvaluator(FunctionMetric.from_json(found), payload["options"], has_data=has_data)
 
 
 def _reference(payload: Json) -> Artifact | None:

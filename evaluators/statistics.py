@@ -1,4 +1,4 @@
-"""Values with 95 % intervals: from blocks of timings, from order statistics, from counts.
+"""What intervals are made of: order statistics, proportions, quantiles of Student's t.
 
 Pure Python. Knows nothing of models or of constraints.
 """
@@ -12,88 +12,28 @@ from collections.abc import Callable, Sequence
 from evaluators.base import Interval, NotEnoughSamples
 
 LEVEL = 0.95
-Blocks = Sequence[Sequence[float]]
-"""The blocks of one process, each a list of raw samples."""
 
 
-_BLOCK_STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {
+BLOCK_STATISTICS: dict[str, Callable[[Sequence[float]], float]] = {
     "p50": statistics.median,
     "mean": statistics.fmean,
     "min": min,
 }
-_QUANTILES = {"p90": 0.90, "p95": 0.95, "p99": 0.99}
+QUANTILES = {"p90": 0.90, "p95": 0.95, "p99": 0.99}
 STATISTICS = ("p50", "mean", "p90", "p95", "p99", "min")
 
 
-def timing(processes: Sequence[Blocks], statistic: str) -> Interval:
-    """A statistic of timings (see `STATISTICS`) that were taken in blocks, in several processes.
+def require_samples(count: int, statistic: str) -> None:
+    """NotEnoughSamples below 29, 59 and 299 samples for p90, p95 and p99.
 
-    p50, mean and min by `block_interval`, p90, p95 and p99 by `tail_interval`.
+    With fewer, even the largest sample is too likely below the percentile.
     """
-    if statistic in _BLOCK_STATISTICS:
-        found = block_interval(processes, _BLOCK_STATISTICS[statistic])
-    else:
-        found = tail_interval(processes, statistic)
-    return Interval(found.value, max(0.0, found.low), found.high)  # no time is negative
-
-
-def block_interval(
-    processes: Sequence[Blocks], statistic: Callable[[Sequence[float]], float]
-) -> Interval:
-    """The statistic of a block, averaged over blocks and then over processes, with a t interval.
-
-    The unit that is independent is the process: runs within a block, and blocks within a process,
-    share its memory layout and its luck. So the interval is Student's over the process means, with
-    processes - 1 degrees of freedom. Its variance is the larger of what the process means show
-    and of what the spread of blocks within processes alone would give them: with three processes,
-    means that happen to agree are no evidence that they always would. With a single process the
-    interval is Student's over its blocks, and says nothing about other processes.
-    NotEnoughSamples with a single block.
-    """
-    values = [[statistic(block) for block in blocks if block] for blocks in processes]
-    values = [blocks for blocks in values if blocks]
-    means = [statistics.fmean(blocks) for blocks in values]
-    count = sum(map(len, values))
-    if count < 2:
-        raise NotEnoughSamples(f"an interval needs 2 blocks of samples or more, found {count}")
-    value = statistics.fmean(means)
-    if len(means) == 1:
-        half = t_quantile(len(values[0]) - 1) * statistics.stdev(values[0]) / math.sqrt(count)
-        return Interval(value, value - half, value + half)
-    variance = max(statistics.variance(means), _within(values))
-    half = t_quantile(len(means) - 1) * math.sqrt(variance / len(means))
-    return Interval(value, value - half, value + half)
-
-
-def _within(values: Sequence[Sequence[float]]) -> float:
-    """The variance of a process mean that comes from its blocks (pooled); 0 with single blocks."""
-    freedom = sum(len(blocks) - 1 for blocks in values)
-    if freedom == 0:
-        return 0.0
-    squares = sum(statistics.variance(b) * (len(b) - 1) for b in values if len(b) > 1)
-    return squares / freedom * statistics.fmean([1 / len(blocks) for blocks in values])
-
-
-def tail_interval(processes: Sequence[Blocks], statistic: str) -> Interval:
-    """A high percentile of all samples, with an interval by order statistics.
-
-    The ranks hold for any distribution, but for independent samples. The samples of a process are
-    not, so both ends are widened by the relative half-width of the median's `block_interval`:
-    the tail rides on a centre that differs between processes. NotEnoughSamples below 29, 59 and
-    299 samples for p90, p95 and p99: with fewer, even the largest sample is too likely below it.
-    """
-    quantile = _QUANTILES[statistic]
-    samples = sorted(s for blocks in processes for block in blocks for s in block)
-    needed = samples_needed(quantile)
-    if len(samples) < needed:
+    needed = samples_needed(QUANTILES[statistic])
+    if count < needed:
         raise NotEnoughSamples(
-            f"{statistic} needs {needed} samples or more, found {len(samples)}; "
+            f"{statistic} needs {needed} samples or more, found {count}; "
             "raise requests, blocks or processes"
         )
-    low, at, high = order_statistics(len(samples), quantile)
-    centre = block_interval(processes, statistics.median)
-    spread = (centre.high - centre.value) / centre.value
-    return Interval(samples[at], samples[low] * (1 - spread), samples[high] * (1 + spread))
 
 
 def samples_needed(quantile: float) -> int:

@@ -49,8 +49,9 @@ def judge(
 
     An upper bound is feasible when the whole interval is within it, infeasible when the whole
     interval is beyond it, else undecided; a lower bound is the mirror image. A limit relative to
-    the baseline is judged on the difference: by `paired`, which gives the value less a factor times
-    the baseline's where both were measured together, else from both intervals (see `difference`).
+    the baseline is judged on the difference: by the estimate's own ratio to the baseline where it
+    has one, by `paired`, which gives the value less a factor times the baseline's where both did
+    the same items, else from both intervals (see `difference`).
     ValueError when the limit is relative and there is no baseline.
     """
     limit = constraint.limit.value(None if baseline is None else baseline.value)
@@ -93,8 +94,18 @@ def _distance(
     limit = constraint.limit
     if not limit.relative or baseline is None:
         return _moved(Interval(estimate.value, estimate.low, estimate.high), limit.offset)
-    together = None if paired is None else paired(limit.factor)
+    together = _together(estimate, baseline, limit.factor)
+    if together is None and paired is not None:
+        together = paired(limit.factor)
     return _moved(together or difference(estimate, baseline, limit.factor), limit.offset)
+
+
+def _together(estimate: Estimate, baseline: Estimate, factor: float) -> Interval | None:
+    """The estimate less factor x baseline, where it was measured in turn with the baseline."""
+    ratio = estimate.ratio
+    if ratio is None:
+        return None
+    return Interval(*((r - factor) * baseline.value for r in (ratio.value, ratio.low, ratio.high)))
 
 
 def _moved(interval: Interval, offset: float) -> Interval:

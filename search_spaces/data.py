@@ -10,7 +10,6 @@ import hashlib
 import json
 import math
 import string
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Any, Self
 
 from search_spaces.data_files import DataError, Row, read_rows
 from search_spaces.problems import hint
+from search_spaces.similarity import normalised
 
 __all__ = [
     "DataError",
@@ -28,8 +28,12 @@ __all__ = [
     "content_key",
     "labels",
     "read_split",
+    "split_names",
+    "stamps",
     "template_columns",
     "template_parts",
+    "text_key",
+    "text_of",
 ]
 
 roles = ("all", "train", "dev", "test")
@@ -43,7 +47,8 @@ class DataSpec:
     than once. A split without a file of its own is taken out of "all" (else out of "train") with
     its share under `split`; the rest of that pool is "train".
     `template`: text with {column} placeholders ({{ and }} for braces). `label`: the column that a
-    model predicts, None where there is none.
+    model predicts, None where there is none. `answers`: that column holds answers in words of
+    their own, not one of a few names: no split needs to have them all.
     """
 
     files: tuple[tuple[str, Path], ...]
@@ -51,6 +56,7 @@ class DataSpec:
     label: str | None = None
     split: tuple[tuple[str, float], ...] = (("dev", 0.2), ("test", 0.2))
     seed: int = 0
+    answers: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """A JSON form that `from_json` reads."""
@@ -60,6 +66,7 @@ class DataSpec:
             "label": self.label,
             "split": [list(share) for share in self.split],
             "seed": self.seed,
+            "answers": self.answers,
         }
 
     @classmethod
@@ -71,6 +78,7 @@ class DataSpec:
             label=data["label"],
             split=tuple((name, float(share)) for name, share in data["split"]),
             seed=data["seed"],
+            answers=data["answers"],
         )
 
 
@@ -103,17 +111,41 @@ def read_split(spec: DataSpec, split: str) -> list[Row]:
     A row holds the columns of the template, as text. DataError for anything wrong with the data,
     in whichever split.
     """
-    splits = _splits(spec, _stamps(spec))
+    splits = _splits(spec, stamps(spec))
     if split not in splits:
         raise DataError(f"the data has no {split!r} split; it has {', '.join(splits)}")
     return [dict(row) for row in splits[split]]
+
+
+def split_names(spec: DataSpec) -> tuple[str, ...]:
+    """The splits that the data has, of "train", "dev" and "test" in this order."""
+    return tuple(_splits(spec, stamps(spec)))
+
+
+def text_of(spec: DataSpec, row: Row) -> str:
+    """What a row holds besides its label: its other columns in the template's order, by lines."""
+    return "\n".join(row[column] for column in _text_columns(spec.template, spec.label))
+
+
+def text_key(spec: DataSpec, row: Row) -> str:
+    """Rows with the same key are equal: the text without the label, case, spacing, form aside.
+
+    They are never separated by a split. The label is left out, so that a phrase with two labels
+    is not in training and in test at once.
+    """
+    return "\0".join(normalised(row[column]) for column in _text_columns(spec.template, spec.label))
+
+
+@lru_cache(maxsize=8)
+def _text_columns(template: str, label: str | None) -> tuple[str, ...]:
+    return tuple(c for c in template_columns(template) if c != label) or (str(label),)
 
 
 def labels(spec: DataSpec) -> tuple[str, ...]:
     """The distinct labels of all splits, sorted; empty where the data has no label column."""
     if spec.label is None:
         return ()
-    return _label_set(spec.label, _splits(spec, _stamps(spec)))
+    return _label_set(spec.label, _splits(spec, stamps(spec)))
 
 
 def content_key(spec: DataSpec, split: str) -> str:
@@ -127,9 +159,10 @@ def content_key(spec: DataSpec, split: str) -> str:
 
 
 Splits = Mapping[str, Sequence[Row]]
+Stamps = tuple[tuple[int, int, int] | None, ...]
 
 
-def _stamps(spec: DataSpec) -> tuple[tuple[int, int, int] | None, ...]:
+def stamps(spec: DataSpec) -> Stamps:
     """What tells a changed file from the one that was read before; None for a missing file."""
     return tuple(_stamp(path) for _, path in spec.files)
 
@@ -143,8 +176,8 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 
 
 @lru_cache(maxsize=8)
-def _splits(spec: DataSpec, stamps: tuple[object, ...]) -> Splits:
-    """Every split of the data. `stamps` only keeps a changed file from being taken as read."""
+def _splits(spec: DataSpec, _files: Stamps) -> Splits:
+    """Every split of the data. `_files` only keeps a changed file from being taken as read."""
     _check(spec)
     rows = _rows_by_role(spec)
     missing = [(name, share) for name, share in spec.split if name not in rows]
@@ -191,9 +224,10 @@ def _check_shares(spec: DataSpec) -> None:
 def _rows_by_role(spec: DataSpec) -> dict[str, list[Row]]:
     columns = template_columns(spec.template)
     filled = () if spec.label is None else (spec.label,)
+    uniform = () if spec.answers else filled
     rows: dict[str, list[Row]] = {}
     for role, path in spec.files:
-        rows.setdefault(role, []).extend(read_rows(path, columns, filled))
+        rows.setdefault(role, []).extend(read_rows(path, columns, filled, uniform))
     return rows
 
 
@@ -201,9 +235,12 @@ def _divide(
     spec: DataSpec, rows: Sequence[Row], shares: Sequence[tuple[str, float]]
 ) -> dict[str, list[Row]]:
     """Train and the splits of `shares`. Groups of equal rows are dealt whole, label by label."""
-    keys = [_group_key(spec, row) for row in rows]
+    keys = [text_key(spec, row) for row in rows]
     side: dict[str, str] = {}
-    for label, groups in _strata(spec, rows, keys).items():
+    strata = _strata(spec, rows, keys)
+    if spec.answers and any(len(groups) <= len(shares) for groups in strata.values()):
+        strata = {"": [group for groups in strata.values() for group in groups]}
+    for label, groups in strata.items():
         if len(groups) <= len(shares):
             raise DataError(_too_few(spec, label, len(groups), [name for name, _ in shares]))
         ordered = sorted(groups, key=lambda group: _hash(spec.seed, label, group))
@@ -213,19 +250,6 @@ def _divide(
     for row, key in zip(rows, keys, strict=True):
         divided[side[key]].append(row)
     return divided
-
-
-def _group_key(spec: DataSpec, row: Row) -> str:
-    """Rows with the same key never part: the text without the label, case, spacing and form aside.
-
-    The label is left out so that a phrase with two labels is not in training and test at once.
-    """
-    columns = [c for c in template_columns(spec.template) if c != spec.label] or [str(spec.label)]
-    return "\0".join(_normalised(row[column]) for column in columns)
-
-
-def _normalised(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def _strata(spec: DataSpec, rows: Sequence[Row], keys: Sequence[str]) -> dict[str, list[str]]:
@@ -256,10 +280,17 @@ def _counts(groups: int, shares: Sequence[tuple[str, float]]) -> list[tuple[str,
 
 def _too_few(spec: DataSpec, label: str, found: int, names: Sequence[str]) -> str:
     splits = ", ".join(("train", *names))
-    which = "the data" if spec.label is None else f"label {label!r}"
-    files = ", ".join(str(path) for role, path in spec.files if role in ("all", "train"))
+    which = f"label {label!r}" if label else "the data"
     rows = "1 row" if found == 1 else f"{found} different rows"
-    return f"{files}: {which} has {rows}, too few to be in every split ({splits})"
+    needed = f"it takes {len(names) + 1} different rows"
+    needed += " of every label" if label else ""
+    where = _where(spec, "all", "train")
+    return f"{where}: {which} has {rows}, too few to be in every split ({splits}); {needed}"
+
+
+def _where(spec: DataSpec, *roles: str) -> str:
+    """The files of some roles."""
+    return ", ".join(str(path) for role, path in spec.files if role in roles)
 
 
 def _label_set(label: str, splits: Splits) -> tuple[str, ...]:
@@ -267,13 +298,27 @@ def _label_set(label: str, splits: Splits) -> tuple[str, ...]:
 
 
 def _check_labels(spec: DataSpec, splits: Splits) -> None:
-    if spec.label is None:
+    """That there is something to tell, and that what is trained for can be judged.
+
+    A label that training lacks is no error: what is only asked, and not trained, can know it.
+    """
+    if spec.label is None or spec.answers:
         return
     expected = _label_set(spec.label, splits)
     if len(expected) < 2:
-        raise DataError(f"column {spec.label!r} is {expected[0]!r} in every row; nothing to tell")
+        where, found = _where(spec, *roles), f"{spec.label!r} is {expected[0]!r} in every row"
+        raise DataError(f"{where}: column {found}; it takes two labels to tell apart")
     for name, rows in splits.items():
         absent = set(expected) - {row[spec.label] for row in rows}
         if absent and name != "train":
-            listed = ", ".join(map(repr, sorted(absent)))
-            raise DataError(f"the {name} split has no row with label {listed}")
+            raise DataError(_lacks(spec, splits, name, sorted(absent)))
+
+
+def _lacks(spec: DataSpec, splits: Splits, name: str, absent: Sequence[str]) -> str:
+    where = _where(spec, name)
+    words = f"{where}: " if where else ""
+    words += f"the {name} split has no row with label {', '.join(map(repr, absent))}"
+    counts = {n: sum(row[str(spec.label)] in absent for row in rows) for n, rows in splits.items()}
+    others = ", ".join(f"{n} has {count:,}" for n, count in counts.items() if count)
+    advice = f"add such rows to {name}, or leave the label out of the others"
+    return f"{words} ({others}), so that accuracy could say nothing of it; {advice}"

@@ -37,7 +37,8 @@ def read_data(entry: Entry, task: str | None, base: Path, problems: Problems) ->
     seed = _seed(entries, problems)
     if files is None or template is None or (label is None and (keys[2:] or "label" in entries)):
         return None
-    return DataSpec(files, template, label, split, seed)
+    answers = label is not None and task == "text-generation"
+    return DataSpec(files, template, label, split, seed, answers)
 
 
 def _text(entries: dict[str, Entry], key: str, expected: str, problems: Problems) -> str | None:

@@ -13,6 +13,13 @@ from search_spaces.vocabulary import MetricSpec, Vocabulary
 
 _SIGN = r"\s*(<=|>=|<|>)\s*"
 _FACTOR = rf"{NUMBER}\s*%?"
+_ANY_METRIC = r"[A-Za-z_]\w*(\s*\.\s*\w+)?"
+
+ANY_OBJECTIVE = rf"^\s*(minimize|maximize)\s+{_ANY_METRIC}\s*$"
+"""An objective on a metric of whatever name."""
+
+ANY_CONSTRAINT = rf"^\s*{_ANY_METRIC}{_SIGN}\S.*$"
+"""A constraint on a metric of whatever name."""
 
 
 def objective_pattern(vocabulary: Vocabulary) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TypeVar
 
 from search_spaces.constraints import Constraint, Objective
@@ -17,6 +18,7 @@ from search_spaces.expressions import (
     parse_objective,
     parse_tolerance,
 )
+from search_spaces.functions import Functions
 from search_spaces.node_values import is_nothing, items, mapping, parsed, unknown_key, wrong
 from search_spaces.parameter_values import read_option
 from search_spaces.problems import Place, Problems, hint, listed
@@ -53,11 +55,19 @@ class ExtraConstraint:
 
 
 class GoalsReader:
-    """Reads the three blocks, in this order, and notes what is wrong."""
+    """Reads the three blocks, in this order, and notes what is wrong.
 
-    def __init__(self, vocabulary: Vocabulary, problems: Problems) -> None:
+    Files that options name are looked for in `base`, then in the current directory.
+    """
+
+    def __init__(
+        self, vocabulary: Vocabulary, functions: Functions, problems: Problems, base: Path
+    ) -> None:
+        """`functions`: the metrics of the space's own, which the vocabulary has too."""
         self._vocabulary = vocabulary
+        self._functions = functions
         self._problems = problems
+        self._base = base
         self.goals = Goals()
 
     def metrics(self, node: Node) -> None:
@@ -69,9 +79,14 @@ class GoalsReader:
             wrong(node, "metrics", expected, self._problems)
             return
         for key, entry in node.entries.items():
+            if key in self._functions.refused:
+                continue
             spec = self._vocabulary.evaluators.get(key)
             if spec is None:
                 self._unknown_evaluator(key, entry.place)
+            elif key in self._functions.metrics:
+                self.goals.places[key] = entry.place
+                self.goals.evaluators[key] = dict(self._functions.options[key])
             else:
                 self.goals.places[key] = entry.place
                 self.goals.evaluators[key] = self._options(spec, entry.node)
@@ -177,7 +192,8 @@ class GoalsReader:
         options: Options = {name: p.default for name, p in known.items()}
         entries = mapping(node, what, known, self._problems) or {}
         for name, entry in entries.items():
-            options[name] = read_option(known[name], entry.node, f"{what}.{name}", self._problems)
+            where = f"{what}.{name}"
+            options[name] = read_option(known[name], entry.node, where, self._problems, self._base)
         return options
 
     def _unknown_evaluator(self, key: str, place: Place) -> None:
@@ -211,3 +227,18 @@ def check_labels(
         if specs[name].needs_labels and label is None:
             message = f"{name} needs labels, but the space has no data: with a label:"
             problems.add(places[name], message)
+
+
+def check_available(goals: Goals, vocabulary: Vocabulary, problems: Problems) -> None:
+    """Note what this machine cannot measure: metrics asked for, evaluators with no other metric."""
+    asked = dict(goals.metrics)
+    for name in goals.evaluators:
+        metrics = vocabulary.evaluators[name].metrics
+        if all(metric.lacking() for metric in metrics):
+            asked.setdefault(metrics[0].name, goals.places[name])
+    for metric, place in asked.items():
+        found = vocabulary.metric(metric)
+        assert found is not None, "it was read"
+        reason = found[1].lacking()
+        if reason is not None:
+            problems.add(place, f"{metric} cannot be measured here: {reason}")

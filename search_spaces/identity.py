@@ -1,6 +1,7 @@
 """What makes two spaces the same question: everything but the budget.
 
-Knows nothing of the content of models and data; their keys are added by who knows them.
+Knows nothing of the content of models and data; their keys are added by who knows them. Of files
+that options name the content counts, not where they lie.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from search_spaces.candidates import plain
+from search_spaces.paths import content_digest
 from search_spaces.space import Choices, Domain, Fixed, OneOf, Space, Step
 
 Json = dict[str, Any]
@@ -21,11 +23,21 @@ def describe(space: Space) -> Json:
         "task": space.task,
         "data": None if space.data is None else _data(space),
         "pipeline": [_item(item) for item in space.pipeline],
-        "metrics": {name: plain(options) for name, options in space.evaluators.items()},
+        "metrics": {name: _options(name, space) for name in space.evaluators},
         "objectives": [o.text for o in space.objectives],
         "constraints": [[c.text, c.tolerance] for c in space.constraints],
         "search": {"strategy": space.search.strategy, "seed": space.search.seed},
-    } | ({"build_only": True} if space.build_only else {})
+    } | _more(space)
+
+
+def _more(space: Space) -> Json:
+    """What few spaces have; where it is not there, nothing tells that it could be."""
+    functions = {
+        name: [metric.content(), metric.unit, metric.lower_is_better]
+        for name, metric in space.functions.items()
+    }
+    found: Json = {"functions": functions} if functions else {}
+    return found | ({"build_only": True} if space.build_only else {})
 
 
 def _data(space: Space) -> Json:
@@ -33,6 +45,13 @@ def _data(space: Space) -> Json:
     data = space.data.to_json()
     del data["files"]  # their content counts, not where they lie
     return data
+
+
+def _options(evaluator: str, space: Space) -> Json:
+    return {
+        name: content_digest(value) if (evaluator, name) in space.files else plain(value)
+        for name, value in space.evaluators[evaluator].items()
+    }
 
 
 def _item(item: Step | OneOf) -> Json:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from search_spaces.node_values import flag, quote_hint, unknown_key
+from search_spaces.paths import exists, name_hint, places_of
 from search_spaces.problems import Place, Problems, hint, listed
 from search_spaces.space import Choices, Domain, Fixed, Range
 from search_spaces.vocabulary import ParameterSpec, Value, type_names
@@ -40,15 +42,34 @@ def read_domain(spec: ParameterSpec, node: Node, what: str, problems: Problems) 
         return None
 
 
-def read_option(spec: ParameterSpec, node: Node, what: str, problems: Problems) -> Value:
-    """The fixed value of an evaluator's option; its default when a problem is noted."""
+def read_option(
+    spec: ParameterSpec, node: Node, what: str, problems: Problems, base: Path
+) -> Value:
+    """The fixed value of an evaluator's option; its default when a problem is noted.
+
+    A path is looked for in `base`, then in the current directory.
+    """
     try:
         if isinstance(node, MappingNode):
             raise Fault(node.place, f"found a mapping, expected {expected(spec)}; it is not tuned")
+        if spec.type is Path and not (isinstance(node, ScalarNode) and node.value is None):
+            return _found_path(spec, node, base)
         return _usable(spec, node, what)
     except Fault as fault:
         problems.add(fault.place, f"{what}: {fault.message}")
         return spec.default
+
+
+def _found_path(spec: ParameterSpec, node: Node, base: Path) -> str:
+    value = node.value if isinstance(node, ScalarNode) else None
+    if not isinstance(node, ScalarNode) or isinstance(value, bool) or not node.raw.strip():
+        raise Fault(node.place, f"found {describe(node)}, expected {expected(spec)}")
+    tried = places_of(node.raw, base)
+    for path in tried:
+        if exists(path):
+            return str(path.resolve())
+    looked = " or ".join(str(path) for path in tried)
+    raise Fault(node.place, f"there is no file or folder {looked}{name_hint(tried[0])}")
 
 
 def expected(spec: ParameterSpec) -> str:

@@ -5,7 +5,7 @@ All that is wrong is reported at once. Knows nothing of how a space is searched.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -16,7 +16,8 @@ from search_spaces.catalog import read_text
 from search_spaces.data import DataSpec
 from search_spaces.data_reader import read_data
 from search_spaces.formats import misfits
-from search_spaces.goals_reader import Goals, GoalsReader, check_labels
+from search_spaces.functions import FunctionMetric, read_functions
+from search_spaces.goals_reader import Goals, GoalsReader, check_available, check_labels
 from search_spaces.installed import is_installed
 from search_spaces.kinds import kind_of_folder
 from search_spaces.node_values import mapping, require, wrong
@@ -93,6 +94,7 @@ class _Reader:
         self._overrides = overrides
         self._problems = problems
         self._entries: dict[str, Entry] = {}
+        self._functions: Mapping[str, FunctionMetric] = {}
 
     def read(self, text: str) -> Space | None:
         root = self._root(text)
@@ -109,7 +111,7 @@ class _Reader:
         search = self._search()
         limits = self._block("limits", lambda node: read_limits(node, self._problems))
         self._check_whole(pipeline, goals, search, data)
-        self._check_installed(pipeline)
+        self._check_installed(pipeline, goals)
         if pipeline.complete:
             self._check_formats(pipeline, goals, task, model)
         if self._problems.found or model is None or task is None:
@@ -127,6 +129,17 @@ class _Reader:
             search=search,
             limits=limits or Limits(),
             build_only=self._overrides.build_only,
+            files=self._files(goals),
+            functions=self._functions,
+        )
+
+    def _files(self, goals: Goals) -> frozenset[tuple[str, str]]:
+        specs = self._vocabulary.evaluators
+        return frozenset(
+            (name, p.name)
+            for name in goals.evaluators
+            for p in specs[name].parameters
+            if p.type is Path
         )
 
     def _root(self, text: str) -> MappingNode | None:
@@ -160,7 +173,12 @@ class _Reader:
         return found or Pipeline(complete=False)
 
     def _goals(self) -> Goals:
-        reader = GoalsReader(self._vocabulary, self._problems)
+        metrics = self._entries.get("metrics")
+        found = None if metrics is None else metrics.node
+        functions = read_functions(found, self._vocabulary, self._base, self._problems)
+        self._functions = functions.metrics
+        self._vocabulary = functions.extend(self._vocabulary, "data" in self._entries)
+        reader = GoalsReader(self._vocabulary, functions, self._problems, self._base)
         self._block("metrics", reader.metrics)
         self._block("objectives", reader.objectives)
         constraints = self._entries.get("constraints")
@@ -183,6 +201,7 @@ class _Reader:
             label = None if data is None else data.label
             specs = self._vocabulary.evaluators
             check_labels(goals.evaluators, specs, goals.places, label, self._problems)
+        check_available(goals, self._vocabulary, self._problems)
         self._check_trained(pipeline)
         if search.strategy == "grid":
             self._check_grid(pipeline)
@@ -203,12 +222,15 @@ class _Reader:
                     message = "a grid cannot list a continuous range; give it a step, or choices"
                     self._problems.add(pipeline.places[full], f"{full}: {message}")
 
-    def _check_installed(self, pipeline: Pipeline) -> None:
-        for step in (s for item in pipeline.items for s in steps_of(item)):
-            for distribution, extra in step.spec.requires.items():
+    def _check_installed(self, pipeline: Pipeline, goals: Goals) -> None:
+        steps = (s for item in pipeline.items for s in steps_of(item))
+        asked = [(s.id, s.spec.requires, pipeline.places[s.id]) for s in steps]
+        specs = self._vocabulary.evaluators
+        asked += [(name, specs[name].requires, goals.places[name]) for name in goals.evaluators]
+        for name, requires, place in asked:
+            for distribution, extra in requires.items():
                 if not is_installed(distribution):
-                    message = f"{step.id} needs {distribution}, which is not installed; the extra "
-                    place = pipeline.places[step.id]
+                    message = f"{name} needs {distribution}, which is not installed; the extra "
                     self._problems.add(place, f"{message}`{extra}` of this program brings it")
 
     def _check_formats(
@@ -218,7 +240,7 @@ class _Reader:
         kind = None if model is None or model.path is None else kind_of_folder(model.path)
         passes = self._vocabulary.passes
         known = map(self._vocabulary.metric, goals.metrics)
-        asked = [found for found in known if found is not None]
+        asked = [found for found in known if found is not None and found[1].lacking() is None]
         for misfit in misfits(pipeline.items, evaluators, passes, task, kind, asked):
             places = pipeline.places if misfit.is_step else goals.metrics | goals.places
             self._problems.add(places[misfit.name], f"{misfit.name} {misfit.message}")

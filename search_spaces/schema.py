@@ -8,10 +8,14 @@ names in conditions, formats that do not fit, files that are not there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from search_spaces.candidates import plain
+from search_spaces.functions import GOALS, UNITS
 from search_spaces.goal_patterns import (
+    ANY_CONSTRAINT,
+    ANY_OBJECTIVE,
     constraint_pattern,
     duration_pattern,
     objective_pattern,
@@ -27,11 +31,10 @@ Schema = dict[str, Any]
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
+_PATH: Schema = {"type": ["string", "number"], "minLength": 1}  # a file may be called 2
 _ANY, _NUMBERS, _WHOLE = "search", "search_of_numbers", "search_of_whole_numbers"
 _STEP: Schema = {"$ref": "#/$defs/step"}
 _WHEN: Schema = {"$ref": "#/$defs/when"}
-_CONSTRAINT: Schema = {"$ref": "#/$defs/constraint"}
-_OBJECTIVE: Schema = {"$ref": "#/$defs/objective"}
 
 
 def space_schema(vocabulary: Vocabulary) -> Schema:
@@ -41,12 +44,13 @@ def space_schema(vocabulary: Vocabulary) -> Schema:
         "$schema": DRAFT,
         "title": "A space of the auto-tuner tune",
         **_mapping(_top(vocabulary), required=("model", "task", "pipeline", "objectives")),
-        "if": {"properties": {"task": {"const": "text-classification"}}, "required": ["task"]},
-        "then": {"properties": {"data": {"required": ["label"]}}},
+        "allOf": [_with_label(), _of_known_metrics(vocabulary)],
         "$defs": {
             "when": _text("A condition on what is decided above, such as precision == 'int4'."),
-            "objective": _objective(vocabulary),
-            "constraint": _constraint(vocabulary),
+            "objective": _objective(objective_pattern(vocabulary)),
+            "constraint": _constraint(constraint_pattern(vocabulary)),
+            "any_objective": _objective(ANY_OBJECTIVE),
+            "any_constraint": _constraint(ANY_CONSTRAINT),
             **_shapes(),
             "step": _step(passes),
             **{_key(spec): _pass(spec) for spec in passes},
@@ -64,12 +68,46 @@ def _top(vocabulary: Vocabulary) -> dict[str, Schema]:
         "task": {"description": "What the model is for.", "enum": list(TASKS)},
         "data": _data(),
         "pipeline": _listing("The passes, in order.", _item()),
-        "metrics": _or_null(_mapping(measured, "What is measured, and with which options.")),
-        "objectives": _one_or_more("What the search is for.", _OBJECTIVE),
-        "constraints": _or_null(_one_or_more("What must hold.", _CONSTRAINT, least=0)),
+        "metrics": _or_null(_metrics(measured)),
+        **_goals("any_"),
         "search": _or_null(_search()),
         "limits": _or_null(_limits()),
     }
+
+
+def _with_label() -> Schema:
+    """Who classifies needs labels."""
+    classifies = {"properties": {"task": {"const": "text-classification"}}, "required": ["task"]}
+    return {"if": classifies, "then": {"properties": {"data": {"required": ["label"]}}}}
+
+
+def _of_known_metrics(vocabulary: Vocabulary) -> Schema:
+    """Without metrics of the space's own, goals are of the known ones, in their units."""
+    known = {"type": ["object", "null"], "propertyNames": {"enum": list(vocabulary.evaluators)}}
+    return {"if": {"properties": {"metrics": known}}, "then": {"properties": _goals("")}}
+
+
+def _goals(which: str) -> dict[str, Schema]:
+    """Objectives and constraints of known metrics, or with "any_" also of the space's own."""
+    objective, constraint = ({"$ref": f"#/$defs/{which}{n}"} for n in ("objective", "constraint"))
+    return {
+        "objectives": _one_or_more("What the search is for.", objective),
+        "constraints": _or_null(_one_or_more("What must hold.", constraint, least=0)),
+    }
+
+
+def _metrics(known: Mapping[str, Schema]) -> Schema:
+    """The evaluators, and functions under names of their own."""
+    options = {"type": "object", "additionalProperties": {"not": {"type": "object"}}}
+    keys = {
+        "function": _text("FILE:FUNCTION such as metrics.py:tone_cost, or MODULE:FUNCTION.", ":"),
+        "goal": {"description": "Which values are better.", "enum": list(GOALS)},
+        "unit": {"description": "What it is counted in.", "enum": [*UNITS, None], "default": ""},
+        "options": _or_null(options),
+    }
+    own = _mapping(keys, "A metric of your own.", required=("function", "goal"))
+    about = "What is measured, and with which options."
+    return _mapping(known, about) | {"additionalProperties": own}
 
 
 # The pipeline
@@ -164,6 +202,8 @@ def _range_shape(keys: Mapping[str, Schema], step: str) -> Schema:
 def _value(spec: ParameterSpec, *, null: bool = True) -> Schema:
     if spec.type is list:
         schema: Schema = {"type": ["string", "array"], "items": {"type": "string"}}
+    elif spec.type is Path:
+        schema = _PATH
     else:
         schema = {"type": _TYPES[spec.type]}
     bounds = {"minimum": spec.low, "maximum": spec.high}
@@ -204,18 +244,12 @@ def _data() -> Schema:
     return _mapping(keys, "What to train on and to score with.", required=("files", "template"))
 
 
-def _objective(vocabulary: Vocabulary) -> Schema:
-    return _text(
-        "minimize METRIC or maximize METRIC, such as minimize latency.",
-        objective_pattern(vocabulary),
-    )
+def _objective(pattern: str) -> Schema:
+    return _text("minimize METRIC or maximize METRIC, such as minimize latency.", pattern)
 
 
-def _constraint(vocabulary: Vocabulary) -> Schema:
-    text = _text(
-        "METRIC OP LIMIT, such as latency<50ms or accuracy>=baseline-2%.",
-        constraint_pattern(vocabulary),
-    )
+def _constraint(pattern: str) -> Schema:
+    text = _text("METRIC OP LIMIT, such as latency<50ms or accuracy>=baseline-2%.", pattern)
     tolerance = _words("How much a violation weighs, such as 5ms.")
     keys = {"constraint": text, "tolerance": tolerance}
     return {

@@ -12,6 +12,7 @@ from pathlib import Path
 from search_spaces.conditions import Condition
 from search_spaces.constraints import Constraint, Objective
 from search_spaces.data import DataSpec
+from search_spaces.functions import FunctionMetric
 from search_spaces.references import Reference
 from search_spaces.vocabulary import PassSpec, Value
 
@@ -104,6 +105,8 @@ class Space:
     """A whole space. `evaluators` maps an evaluator's name to its options (every one filled in).
 
     `build_only`: candidates are built and never run, whatever they are built for.
+    `functions`: the metrics of the space's own, by name; their options are under `evaluators`.
+    `files`: (evaluator, option) for every option that names a file or folder, or null.
     """
 
     name: str
@@ -118,3 +121,5 @@ class Space:
     search: SearchSettings = field(default_factory=SearchSettings)
     limits: Limits = field(default_factory=Limits)
     build_only: bool = False
+    files: frozenset[tuple[str, str]] = frozenset()
+    functions: Mapping[str, FunctionMetric] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 KINDS = frozenset({"causal", "encoder"})
 """Kinds of model: language models that generate, and encoders that classify."""
@@ -18,7 +19,13 @@ TASKS = ("text-classification", "text-generation")
 INPUT = "input"
 """In `ParameterSpec.applies`: the format of the model that comes in."""
 
-type_names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+type_names = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    Path: "the path of a file or folder",
+}
 
 Value = None | bool | int | float | str | tuple["Value", ...]
 """A fixed parameter value. Lists of a YAML file are tuples here, so that values can be hashed."""
@@ -45,7 +52,9 @@ class SearchRange:
 class ParameterSpec:
     """One parameter of a pass or an evaluator.
 
-    `type` is bool, int, float, str, or `list` (of str). `low` and `high` are inclusive.
+    `type` is bool, int, float, str, `list` (of str) or, of an evaluator's option, `pathlib.Path`:
+    the absolute path, as text, of a file or folder that is there; not its name but its content is
+    part of what is asked and of a measurement's key. `low` and `high` are inclusive.
     `choices` closes the set of legal values. `nullable` admits `null`.
     `search` is what a generated space searches by default (values, or a range).
     `unavailable` says why a legal value cannot be used on this machine, or returns None.
@@ -119,6 +128,7 @@ class MetricSpec:
     `statistics`: what may follow the name after a dot (`latency.p95`); the first is the default.
     An empty tuple: the metric has no statistics.
     `formats`: the model formats that have it; empty: all those that its evaluator measures.
+    `unavailable` says why it cannot be measured on this machine, or returns None. Cheap.
     """
 
     name: str
@@ -128,10 +138,16 @@ class MetricSpec:
     help: str
     statistics: tuple[str, ...] = ()
     formats: frozenset[str] = frozenset()
+    unavailable: Callable[[], str | None] | None = None
 
     def is_of(self, model_format: str) -> bool:
-        """Whether a model of this format has the metric, if its evaluator measures it at all."""
-        return not self.formats or model_format in self.formats
+        """Whether a model of this format has the metric here, if its evaluator measures it."""
+        has = not self.formats or model_format in self.formats
+        return has and self.lacking() is None
+
+    def lacking(self) -> str | None:
+        """Why it cannot be measured on this machine; None where it can."""
+        return None if self.unavailable is None else self.unavailable()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +157,7 @@ class EvaluatorSpec:
     `formats`: the model formats that it can measure. `needs_labels`: only for data with labels.
     `needs_data`: only where the space has data. `reference`: it compares a model with the
     baseline's, which it is given too.
+    `requires`: distributions that must be installed, each with the extra that brings it.
     """
 
     name: str
@@ -153,6 +170,7 @@ class EvaluatorSpec:
     libraries: tuple[str, ...] = ()
     needs_data: bool = False
     reference: bool = False
+    requires: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import tiny_models  # noqa: E402  # found on the path set above
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_device(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Jobs of these tests wait for nobody else's measurements, and disturb nobody else's jobs."""
+    os.environ["TUNER_DEVICE_LOCK"] = str(tmp_path_factory.mktemp("device"))
+
+
 @pytest.fixture(scope="session")
 def tiny_phi3(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A transformers folder: Phi-3 architecture, random weights, fp32. Read only."""

@@ -16,23 +16,26 @@ from pathlib import Path
 from types import FrameType
 
 from evaluators import all_evaluators, machine
+from evaluators.floors import floors
+from evaluators.function import function_evaluators
 from search_spaces import data as space_data
 from search_spaces.candidates import digest
+from search_spaces.data_report import report
 from search_spaces.identity import describe
 from search_spaces.space import Space, steps_of
 from search_spaces.vocabulary import Vocabulary
 from tuner.execution.job import Job, Outcome
-from tuner.execution.trial import TrialFailed
+from tuner.execution.making import TrialFailed
 from tuner.execution.workers import Workers
 from tuner.models.resolver import fingerprint
 from tuner.passes import all_passes
 from tuner.pipeline.plan import Source, library_versions
 from tuner.pipeline.store import Store, default_root
-from tuner.registry import vocabulary
+from tuner.registry import vocabulary_of
 from tuner.report.output import write_answer
 from tuner.study.api import Study
 from tuner.study.database import open_engine
-from tuner.study.events import Event, Listener, StudyStarted, StudyStopped
+from tuner.study.events import DataChecked, Event, Listener, StudyStarted, StudyStopped
 from tuner.study.history import History, load_history
 from tuner.study.ledger import Ledger
 from tuner.study.reader import StudyReader
@@ -111,14 +114,9 @@ def open_source(space: Space, store_root: Path) -> Source:
     """The keys of the model that comes in and of the data. Reads files, imports nothing heavy."""
     keys: dict[str, str] = {}
     if space.data is not None:
-        wanted = ("train", "dev", "test")
-        keys = {s: space_data.content_key(space.data, s) for s in wanted if _has(space, s)}
+        names = space_data.split_names(space.data)
+        keys = {name: space_data.content_key(space.data, name) for name in names}
     return Source(fingerprint(space.model, store_root), space.task, keys)
-
-
-def _has(space: Space, split: str) -> bool:
-    assert space.data is not None
-    return bool(space_data.read_split(space.data, split))
 
 
 @dataclass
@@ -142,7 +140,7 @@ def _open(request: Request, stack: ExitStack) -> _Session:
     _same_question(reader, name, space, source, resumed=history.baseline is not None)
     ledger = Ledger(engine.url.render_as_string(hide_password=False), name, space.objectives)
     stack.callback(ledger.close)
-    words = vocabulary()
+    words = vocabulary_of(space)
     executor = stack.enter_context(_Executor(preload(space, words)))
     stack.enter_context(_sigterm_interrupts())
     emit = _Bus([StudyWriter(engine, name), *request.listeners])
@@ -151,7 +149,7 @@ def _open(request: Request, stack: ExitStack) -> _Session:
         space=space,
         vocabulary=words,
         passes=all_passes(),
-        evaluators=all_evaluators(),
+        evaluators=all_evaluators() | function_evaluators(space),
         source=source,
         machine=machine.fingerprint(),
         store=store,
@@ -164,7 +162,17 @@ def _open(request: Request, stack: ExitStack) -> _Session:
     tuning = Tuning(parts, None if left is None else left - history.seconds)
     if not tuning.finished:
         executor.warm_up()
+    if space.data is not None:
+        emit(_data_checked(space.data))  # while the workers import
     return _Session(tuning, reader, name, emit)
+
+
+def _data_checked(data: space_data.DataSpec) -> DataChecked:
+    classes = data.label is not None and not data.answers
+    judged = [s for s in space_data.split_names(data) if s != "train" and classes]
+    return DataChecked(
+        report=report(data).to_json(), floors={s: floors(data, s).to_json() for s in judged}
+    )
 
 
 def preload(space: Space, words: Vocabulary) -> list[str]:

@@ -11,33 +11,27 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from evaluators.base import Estimate, Evaluator, Json
+from evaluators.base import Evaluator, Json
+from evaluators.timed import TimedEvaluator
 from evaluators.verdicts import Judgement, Verdict
 from search_spaces.candidates import Candidate, baseline_candidate, build, plain
 from search_spaces.space import Space
 from search_spaces.vocabulary import Value, Vocabulary
-from tuner.execution.trial import (
-    Executor,
-    OutOfTime,
-    Reading,
-    Run,
-    TrialFailed,
-    TrialRunner,
-    estimate_json,
-)
+from tuner.confirming import Confirmer, bracket_of
+from tuner.execution.making import Executor, Maker, OutOfTime, TrialFailed
+from tuner.execution.measuring import Measurer, Run
+from tuner.execution.trial import TrialRunner
 from tuner.passes.base import Pass
 from tuner.pipeline.plan import Source
 from tuner.pipeline.store import Store
 from tuner.search.distributions import candidate_distributions, external
-from tuner.search.front import add_to_front, choose
-from tuner.search.judging import Judge, Numbers, verdict_of
+from tuner.search.front import add_to_front, choose, dominates
+from tuner.search.judging import Judge, Numbers, judgement_json, next_look, verdict_of
 from tuner.search.strategies import FAILED_VIOLATION, Result, make_strategy
-from tuner.study.events import BASELINE, Confirmed, Event, Judged, Told, TrialAsked
+from tuner.study.events import BASELINE, Event, Judged, Told, TrialAsked
 from tuner.study.history import History, PastTrial
 from tuner.study.ledger import Ledger
 
-_SEARCH_ROUNDS = 3  # an undecided time is measured in up to this many times the usual processes
-_CONFIRMING = 1000  # processes of the confirmation are numbered from here
 
 
 class BaselineFailed(Exception):
@@ -74,30 +68,36 @@ class Tuning:
         self._built: dict[int, float] = {}  # trials that are not to be run: what they violate
         self._done = 0
         self._candidates: dict[int, Candidate] = {}
+        self._baseline_run: Run | None = None
+        self._confirmed = False
+        self._winner: int | None = None  # by what was confirmed, where that is known
         deadline = None if seconds_left is None else parts.clock() + seconds_left
+        self._maker = Maker(parts.store, parts.executor, deadline)
         self._runner = TrialRunner(
+            parts.space, parts.source, parts.passes, parts.store, self._maker, parts.emit
+        )
+        self._measurer = Measurer(
             parts.space,
             parts.source,
             parts.passes,
             parts.evaluators,
             self._judge.statistics(),
             parts.machine,
-            parts.store,
-            parts.executor,
+            self._maker,
             parts.emit,
-            deadline,
-            baseline_candidate(parts.space),
+            self._reference,
         )
 
     @property
     def chosen(self) -> int | None:
         """The number of the chosen trial; None while nothing is feasible.
 
-        Of models that are built only, the one that misses least, else the first.
+        By what was confirmed, once that is known. Of models that are built only, the one that
+        misses least, else the first.
         """
         if not self._front and self._built:
             return min(self._built, key=lambda number: (self._built[number], number))
-        return choose(self._front)
+        return self._winner if self._confirmed else choose(self._front)
 
     @property
     def finished(self) -> bool:
@@ -105,10 +105,10 @@ class Tuning:
         past, limit = self._p.history, self._p.space.search.trials
         done = sum(t.finished for t in past.trials)
         spent = self._out_of_time() or (limit is not None and done >= limit)
-        return spent and (past.confirmed is not None or not any(t.feasible for t in past.trials))
+        return spent and (bool(past.confirmed) or not any(t.feasible for t in past.trials))
 
     def _out_of_time(self) -> bool:
-        deadline = self._runner.deadline
+        deadline = self._maker.deadline
         return deadline is not None and self._p.clock() >= deadline
 
     def search(self) -> str:
@@ -126,33 +126,37 @@ class Tuning:
         return self._runner.build(number, self._candidates[number], again=True)
 
     def confirm(self) -> None:
-        """Measure the chosen model and the baseline again, in turn, in fresh processes.
+        """Choose by measuring the front's best and the baseline again; see `Confirmer`.
 
-        Accuracy is measured on the test split, which the search never saw.
+        Nothing is measured where an earlier command did so, and the front's best are the same.
         """
-        self._runner.deadline = None  # the answer is owed, and costs a known little
-        chosen = self.chosen
-        if chosen not in self._front or self._p.history.confirmed == chosen:
+        if not self._front:
             return
-        runs = [self.model_of(chosen)]
-        if BASELINE in self._candidates and self._judge.baseline.estimates:
-            runs.append(self.model_of(BASELINE))
-        found: list[list[Estimate]] = [[] for _ in runs]
-        for name in self._p.space.evaluators:
-            if not self._can_confirm(name):
-                continue
-            for estimates, reading in zip(found, self._measure_again(runs, name), strict=True):
-                estimates.extend(reading.estimates)
-        as_json = [tuple(estimate_json(e) for e in estimates) for estimates in found]
-        self._p.emit(Confirmed(chosen, as_json[0], as_json[1] if len(as_json) > 1 else ()))
+        self._confirmed = True
+        past = self._p.history
+        if past.confirmed.issuperset(bracket_of(self._front)) and past.chosen in self._front:
+            self._winner = past.chosen
+            return
+        self._maker.deadline = None  # the answer is owed, and costs a known little
+        parts = self._p
+        confirmer = Confirmer(
+            parts.space,
+            parts.vocabulary,
+            parts.evaluators,
+            tuple(parts.source.data_keys),
+            self._measurer,
+            self.model_of,
+            parts.emit,
+        )
+        self._winner = confirmer.winner(self._front, self._reference())
 
-    def _measure_again(self, runs: Sequence[Run], evaluator: str) -> list[Reading]:
-        processes = self._processes(evaluator, 1, start=_CONFIRMING)
-        return self._runner.measure_together(runs, evaluator, "test", processes)
-
-    def _can_confirm(self, evaluator: str) -> bool:
-        needs_data = self._p.evaluators[evaluator].spec.needs_labels
-        return not needs_data or "test" in self._p.source.data_keys
+    def _reference(self) -> Run | None:
+        """The baseline's finished stages; None where it failed."""
+        if self._baseline_run is None and self._judge.baseline.estimates:
+            self._baseline_run = self.model_of(BASELINE)
+            for name, measurements in self._judge.baseline.measurements.items():
+                self._measurer.recall(name, self._baseline_run, measurements)
+        return self._baseline_run
 
     # The baseline
 
@@ -175,12 +179,13 @@ class Tuning:
         self._p.emit(Told(BASELINE, state, None, (), self._p.clock() - started))
 
     def _measure_baseline(self, candidate: Candidate) -> Numbers:
-        """As any candidate; twice as long what a constraint is relative to: it limits them all."""
-        run = self._runner.build(BASELINE, candidate)
-        limits = {
-            self._judge.evaluator_of(c) for c in self._p.space.constraints if c.limit.relative
-        }
-        return self._measure(run, dict.fromkeys(limits, 2))
+        """As any candidate, and every time in full: it limits, and gauges, them all."""
+        run = self._baseline_run = self._runner.build(BASELINE, candidate)
+        try:
+            return self._measure(run, in_full=True)
+        except TrialFailed:
+            self._baseline_run = None
+            raise
 
     def _require_no_baseline(self, failure: TrialFailed) -> None:
         relative = [c.text for c in self._p.space.constraints if c.limit.relative]
@@ -236,7 +241,7 @@ class Tuning:
             note: str | None = str(failed)
         else:
             verdict = verdict_of(judgements)
-            self._p.emit(Judged(number, verdict, tuple(_judgement(j) for j in judgements)))
+            self._p.emit(Judged(number, verdict, tuple(judgement_json(j) for j in judgements)))
             violations = {j.constraint.text: j.violation for j in judgements}
             result = Result(self._judge.objectives(numbers), violations)
             feasible, state = verdict is Verdict.FEASIBLE, self._end("complete", run)
@@ -253,57 +258,80 @@ class Tuning:
         """How a trial ended: of a model that is not to be run, that it was built is enough."""
         return "built" if run is not None and self._p.space.build_only else usual
 
-    def _measure(self, run: Run, rounds: Mapping[str, int] | None = None) -> Numbers:
-        """Every evaluator's estimates. `rounds`: evaluator -> times its usual processes.
+    def _measure(self, run: Run, *, in_full: bool = False) -> Numbers:
+        """Every evaluator's estimates; times by a first look of one session, unless `in_full`.
 
         The first that fails is the trial's failure; of a model that is only built, the others are
         measured all the same.
         """
-        estimates: dict[tuple[str, str | None], Estimate] = {}
-        measurements = {}
+        numbers = Numbers()
         failures: list[TrialFailed] = []
         for name in self._p.space.evaluators:
-            processes = self._processes(name, (rounds or {}).get(name, 1))
+            look = 1 if self._is_timed(name) and not in_full else self._usual(name)
             try:
-                reading = self._runner.measure(run, name, processes)
+                numbers = self._measure_one(run, name, look, numbers)
             except TrialFailed as failed:
                 failures.append(failed)
                 if self._p.space.build_only:
                     continue
                 raise
-            estimates |= {(e.metric, e.statistic): e for e in reading.estimates}
-            measurements[name] = reading.measurements
         if failures:
             raise failures[0]
-        return Numbers(estimates, measurements)
+        return numbers
 
-    def _processes(self, evaluator: str, rounds: int, start: int = 0) -> range:
-        """Numbers of processes to measure in; rounds count only where there are several."""
-        usual = self._p.evaluators[evaluator].processes(self._p.space.evaluators[evaluator])
-        return range(start, start + (usual * rounds if usual > 1 else 1))
+    def _measure_one(self, run: Run, name: str, processes: int, known: Numbers) -> Numbers:
+        """What is known, with an evaluator's numbers from so many processes."""
+        reading = self._measurer.measure(run, name, range(processes))
+        estimates = {(e.metric, e.statistic): e for e in reading.estimates}
+        return Numbers(
+            {**known.estimates, **estimates}, {**known.measurements, name: reading.measurements}
+        )
 
     def _settle(self, run: Run, numbers: Numbers) -> tuple[list[Judgement], Numbers]:
-        """Judge; where a time is undecided, measure it in more processes, up to a cap."""
-        for rounds in range(2, _SEARCH_ROUNDS + 2):
+        """Judge; measure more where a constraint is undecided, or the front may be reached."""
+        while True:
             judgements = self._judge.judge(numbers)
-            undecided = self._worth_measuring(judgements)
-            if not undecided or rounds > _SEARCH_ROUNDS:
-                break
-            for name in undecided:
-                reading = self._runner.measure(run, name, self._processes(name, rounds))
-                more = {(e.metric, e.statistic): e for e in reading.estimates}
-                again = {**numbers.measurements, name: reading.measurements}
-                numbers = Numbers({**numbers.estimates, **more}, again)
-        return judgements, numbers
+            wanted = self._worth_measuring(judgements, numbers)
+            if not wanted:
+                return judgements, numbers
+            for name, processes in wanted.items():
+                numbers = self._measure_one(run, name, processes, numbers)
 
-    def _worth_measuring(self, judgements: Sequence[Judgement]) -> list[str]:
-        """Evaluators of undecided constraints that more processes can decide."""
-        names = {
+    def _worth_measuring(self, judgements: Sequence[Judgement], numbers: Numbers) -> dict[str, int]:
+        """Evaluator -> the processes that it should measure in, where those are more than it did.
+
+        A clear loser stays with a first look; see `next_look`.
+        """
+        undecided = {
             self._judge.evaluator_of(j.constraint)
             for j in judgements
             if j.verdict is Verdict.UNDECIDED
         }
-        return sorted(name for name in names if len(self._processes(name, 1)) > 1)
+        names = set(undecided)
+        if verdict_of(judgements) is not Verdict.INFEASIBLE and self._may_reach_front(numbers):
+            names |= {name for name in self._p.space.evaluators if self._is_timed(name)}
+        looks = {
+            name: next_look(
+                len(numbers.measurements[name]),
+                self._usual(name),
+                undecided=name in undecided,
+                near_front=name in names,
+            )
+            for name in sorted(names)
+        }
+        return {name: processes for name, processes in looks.items() if processes}
+
+    def _may_reach_front(self, numbers: Numbers) -> bool:
+        timed = [name for name in self._p.space.evaluators if self._is_timed(name)]
+        hopes = self._judge.hopes(numbers, timed)
+        return not any(dominates(losses, hopes) for losses in self._front.values())
+
+    def _is_timed(self, evaluator: str) -> bool:
+        return isinstance(self._p.evaluators[evaluator], TimedEvaluator)
+
+    def _usual(self, evaluator: str) -> int:
+        """The processes in which an evaluator measures in full."""
+        return self._p.evaluators[evaluator].processes(self._p.space.evaluators[evaluator])
 
     def _failure(self, failed: TrialFailed) -> Result:
         if not failed.failure.deterministic:
@@ -350,16 +378,3 @@ def _missed(result: Result) -> float:
     if result.objectives is None:
         return math.inf
     return sum(max(0.0, violation) for violation in result.violations.values())
-
-
-def _judgement(judgement: Judgement) -> Json:
-    constraint = judgement.constraint
-    return {
-        "text": constraint.text,
-        "metric": constraint.metric,
-        "statistic": constraint.statistic,
-        "limit": judgement.limit,
-        "value": judgement.value,
-        "verdict": judgement.verdict,
-        "violation": judgement.violation,
-    }

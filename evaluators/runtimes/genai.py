@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from evaluators import machine
 from evaluators.base import Json, MeasurementError
 from evaluators.runtimes import providers
 from evaluators.runtimes.adapters import active_adapter
+from evaluators.runtimes.endings import end_tokens, room
 from evaluators.runtimes.errors import check_finite, refusals
 from search_spaces.problems import listed
 
@@ -117,6 +119,30 @@ class Generation:
         ended = time.perf_counter_ns()
         return (ended - started) / 1e9, (first - started) / 1e9
 
+    def generate(self, prompt: Sequence[int], most: int) -> list[int]:
+        """Greedy tokens after a prompt: `most`, or fewer where the text or the context ends.
+
+        The end-of-sequence token, of those that the folder names, is left out. MeasurementError
+        where the model cannot run or the prompt leaves no room, DeadModel where its logits are not
+        finite at the prompt, or at the last token.
+        """
+        import numpy as np
+
+        most = room(prompt, most, self.config.get("context_length"))
+        ends = end_tokens(self.config)
+        made: list[int] = []
+        with refusals("onnxruntime-genai cannot run the model"):
+            generator = self._start(np.array([prompt], np.int32), most, may_end=True)
+            check_finite(generator.get_output("logits"))
+            while len(made) < most and not generator.is_done():
+                generator.generate_next_token()
+                token = int(generator.get_next_tokens()[0])
+                if token in ends:
+                    break
+                made.append(token)
+            check_finite(generator.get_output("logits"))
+        return made
+
     def check(self, prompt: NDArray[np.int32], new_tokens: int) -> None:
         """A request, to see whether it can be measured: its length is right, its logits finite."""
         limit = self.config.get("context_length")
@@ -135,7 +161,7 @@ class Generation:
             found = generator.token_count() - prompt.shape[1]
             raise MeasurementError(f"the runtime made {found} tokens, expected {new_tokens}")
 
-    def _start(self, prompt: NDArray[np.int32], new_tokens: int) -> Any:
+    def _start(self, prompt: NDArray[np.int32], new_tokens: int, may_end: bool = False) -> Any:
         import onnxruntime_genai as og
 
         batch, tokens = prompt.shape
@@ -144,8 +170,8 @@ class Generation:
         # min_length keeps an end-of-sequence token from being chosen early.
         parameters.set_search_options(
             batch_size=batch,
-            max_length=max(length, self._least_cache()),
-            min_length=length,
+            max_length=max(length, self.least_cache()),
+            min_length=0 if may_end else length,
             do_sample=False,
             num_beams=1,
         )
@@ -155,7 +181,7 @@ class Generation:
         generator.append_tokens(prompt)
         return generator
 
-    def _least_cache(self) -> int:
+    def least_cache(self) -> int:
         """The fewest tokens that there must be room for: layers with a window keep all of it."""
         window = self.config["decoder"].get("sliding_window") or {}
         return int(window["window_size"]) if window.get("layers") else 0

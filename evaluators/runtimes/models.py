@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from evaluators.base import Artifact, Json
-from search_spaces.kinds import kind_of_folder
+from evaluators.base import Artifact, Json, MeasurementError
+from search_spaces.kinds import CAUSAL, ENCODER, kind_of_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,6 +94,43 @@ class Classifier(Protocol):
 
 def generates(model: Artifact) -> bool:
     """Whether it is a language model; else it is a classifier."""
+    return _kind(model) == CAUSAL
+
+
+def _kind(model: Artifact) -> str | None:
+    """The kind of model; None where that cannot be told, as of a folder without configuration."""
     if model.format in ("genai", "quantized"):
-        return True
-    return kind_of_folder((model.base or model).path) == "causal"
+        return CAUSAL
+    return ENCODER if model.format == "onnx" else kind_of_folder((model.base or model).path)
+
+
+def open_language_model(model: Artifact) -> LanguageModel:
+    """Open a causal model in the runtime of its format: "hf", "quantized", "adapter" or "genai".
+
+    MeasurementError where it cannot be opened, or not on the provider that its folder asks for.
+    """
+    if _kind(model) == ENCODER:
+        raise MeasurementError(f"{model.path}: found an encoder, expected a model that generates")
+    if model.format == "genai":
+        from evaluators.runtimes.genai_model import GenAIModel
+
+        return GenAIModel(model.path)
+    from evaluators.runtimes.torch_models import TorchLanguageModel
+
+    return TorchLanguageModel(model)
+
+
+def open_classifier(model: Artifact) -> Classifier:
+    """Open an encoder classifier in the runtime of its format: "hf", "adapter" or "onnx".
+
+    MeasurementError where it cannot be opened, or not on the provider that its folder asks for.
+    """
+    if _kind(model) == CAUSAL:
+        raise MeasurementError(f"{model.path}: found a model that generates, expected an encoder")
+    if model.format == "onnx":
+        from evaluators.runtimes.onnx import Encoder
+
+        return Encoder(model.path)
+    from evaluators.runtimes.torch_models import TorchClassifier
+
+    return TorchClassifier(model)

@@ -16,8 +16,16 @@ from typing import TYPE_CHECKING, Any, Self
 from evaluators import machine
 from evaluators.base import Json, MeasurementError
 from evaluators.runtimes import providers
+from evaluators.runtimes.classifiers import (
+    CONFIG,
+    by_label,
+    context_of,
+    labels_of,
+    padded,
+    padding_of,
+    tokenise,
+)
 from evaluators.runtimes.errors import check_finite, refusals
-from evaluators.runtimes.tokenizer import load_tokenizer
 from search_spaces.problems import listed
 
 if TYPE_CHECKING:
@@ -25,14 +33,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GRAPH = "model.onnx"
-CONFIG = "config.json"
 SESSION = "session.json"
 
 _ENUMS = {
     "graph_optimization_level": ("GraphOptimizationLevel", "ORT_"),
     "execution_mode": ("ExecutionMode", "ORT_"),
 }
-_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,28 +139,22 @@ class Encoder:
     @property
     def labels(self) -> list[str]:
         """The name of every logit, in order. MeasurementError where the folder names none."""
-        names = self.config.get("id2label")
-        if not isinstance(names, dict) or not names:
-            raise MeasurementError(f"{self.folder / CONFIG}: there is no id2label in it")
-        return [str(names[key]) for key in sorted(names, key=int)]
+        return labels_of(self.config, self.folder)
 
     @property
     def context_length(self) -> int | None:
         """The most tokens that the model can read; None where its folder does not say."""
-        room = self.config.get("max_position_embeddings")
-        if room is not None and self.config.get("model_type") in _OFFSET_POSITIONS:
-            room -= (self.config.get("pad_token_id") or 0) + 1  # these count from behind padding
-        return room
+        return context_of(self.config)
 
     def conditions(self) -> Json:
         """The provider really used, what of the graph runs where, threads, options, versions."""
-        plugin = providers.PROVIDERS[self.settings.execution_provider].module is not None
+        elsewhere = self.settings.execution_provider != "cpu"
         found = self.settings.to_json()
         del found["execution_provider"]
         libraries = providers.libraries(self.settings.execution_provider)
         return {
             "provider": self._session.get_providers()[0],
-            "nodes": providers.assigned(self._session) if plugin else None,
+            "nodes": providers.assigned(self._session) if elsewhere else None,
             "threads": self._threads,
             "versions": machine.versions("onnxruntime", *libraries),
             **found,
@@ -165,14 +165,7 @@ class Encoder:
 
         A text beyond what the model can read is cut at its end, as it is in training.
         """
-        tokenizer = load_tokenizer(self.folder)
-        # A tokenizer that knows no limit says so with a huge number.
-        limit = min(self.context_length or tokenizer.model_max_length, tokenizer.model_max_length)
-        whole = tokenizer(list(texts))["input_ids"]
-        if all(len(ids) <= limit for ids in whole):
-            return [list(ids) for ids in whole], 0
-        cut = tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
-        return [list(ids) for ids in cut], sum(len(ids) > limit for ids in whole)
+        return tokenise(self.folder, texts, self.context_length)
 
     def feed(self, rows: Sequence[Sequence[int]]) -> dict[str, NDArray[np.int64]]:
         """The graph's inputs for token ids, padded at the end to one length, or to its shape.
@@ -180,16 +173,9 @@ class Encoder:
         Where the graph takes a fixed number of rows, the last one is repeated to fill it.
         MeasurementError where the rows do not fit.
         """
-        import numpy as np
-
-        batch, length = self._room(len(rows), max(map(len, rows)))
-        filled = [*rows, *(rows[-1] for _ in range(batch - len(rows)))]
-        ids = np.full((batch, length), self._padding(), np.int64)
-        mask = np.zeros((batch, length), np.int64)
-        for i, row in enumerate(filled):
-            ids[i, : len(row)] = row
-            mask[i, : len(row)] = 1
-        feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        shape = self._room(len(rows), max(map(len, rows)))
+        ids, mask = padded(rows, shape, padding_of(self.config))
+        feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": ids * 0}
         return {name: values for name, values in feed.items() if name in self._shapes}
 
     def logits(self, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
@@ -206,16 +192,7 @@ class Encoder:
 
     def log_probabilities(self, ids: Sequence[int]) -> dict[str, float]:
         """Label -> its log-probability, for the token ids of one text."""
-        import numpy as np
-
-        row = self.logits([ids])[0].astype(np.float64)
-        if len(row) != len(self.labels):
-            raise MeasurementError(
-                f"{self.folder / CONFIG} names {len(self.labels)} labels, but the graph gives "
-                f"{len(row)} logits"
-            )
-        row -= row.max()
-        return dict(zip(self.labels, (row - np.log(np.exp(row).sum())).tolist(), strict=True))
+        return by_label(self.logits([ids])[0], self.labels, self.folder)
 
     def request(self, feed: Mapping[str, NDArray[np.int64]]) -> float:
         """Seconds of one run of the graph on what `feed` gave."""
@@ -249,10 +226,6 @@ class Encoder:
                 "for longer ones, or with dynamic shapes"
             )
         return batch or rows, tokens or length
-
-    def _padding(self) -> int:
-        """The id that fills rows up. It is masked, so that any would do in a graph with a mask."""
-        return int(self.config.get("pad_token_id") or 0)
 
 
 def _read_json(path: Path) -> Json:

@@ -166,6 +166,9 @@ def open_session(
     import onnxruntime as ort
 
     known = PROVIDERS[provider]
+    if provider != "cpu":
+        # Without it the runtime does not tell where the parts of a graph run.
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     with refusals("onnxruntime cannot load the model"):
         if known.module is None:
             chosen = [known.runtime] if provider == "cpu" else [(known.runtime, dict(settings))]
@@ -173,18 +176,18 @@ def open_session(
             session = ort.InferenceSession(model, options, providers=chosen)
         else:
             options.add_provider_for_devices([_device(provider)], dict(settings))
-            # Without it the runtime does not tell where the parts of a graph run.
-            options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
             session = ort.InferenceSession(model, options)
-            _check_assigned(provider, assigned(session))
+    # A runtime that cannot use a provider takes another, and says so in its log alone.
     if session.get_providers()[0] != known.runtime:
         used = session.get_providers()[0]
         raise MeasurementError(f"the model asks for {provider}, but onnxruntime took {used}")
+    if provider != "cpu":
+        _check_assigned(provider, assigned(session))
     return session
 
 
 def assigned(session: Any) -> dict[str, int]:
-    """Provider -> how many of the graph's nodes run on it; only where a plugin's is in use."""
+    """Provider -> how many of the graph's nodes run on it; only where another than the CPU's is."""
     counts: Counter[str] = Counter()
     for part in session.get_provider_graph_assignment_info():
         counts[part.ep_name] += len(part.get_nodes())
@@ -192,9 +195,12 @@ def assigned(session: Any) -> dict[str, int]:
 
 
 def register_in_genai(provider: str) -> None:
-    """Make a plugin's provider known to onnxruntime-genai; nothing to do for others."""
+    """Make a plugin's provider known to onnxruntime-genai; nothing to do for others.
+
+    MeasurementError where this machine cannot use the provider.
+    """
+    _refuse_missing(provider)
     if PROVIDERS[provider].module is not None:
-        _refuse_missing(provider)
         _register_in_genai(provider)
 
 

@@ -44,7 +44,8 @@ class Scoring:
     differently. Other session options do not matter: they change the time, not the probabilities.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, every_position: bool = False) -> None:
+        """Open it. `every_position`: for `logits`, which `step` has no need of."""
         import onnxruntime as ort
 
         self._config = read_config(folder)
@@ -59,16 +60,17 @@ class Scoring:
         options.log_severity_level = 3  # errors only
         model: str | bytes = str(path)
         with refusals("onnxruntime cannot load the model"):
-            trimmed = last_position_only(path, decoder["outputs"]["logits"])
-            if trimmed is not None:
+            if every_position:
+                read_graph(path)  # whether the CPU can run it
+            elif trimmed := last_position_only(path, decoder["outputs"]["logits"]):
                 key = "session.model_external_initializers_file_folder_path"
                 options.add_session_config_entry(key, str(folder))
                 model = trimmed
-        provider, settings = _provider(self._config)
-        self._session = providers.open_session(model, options, provider, settings)
+        self._provider, settings = _provider(self._config)
+        self._session = providers.open_session(model, options, self._provider, settings)
         self._types = {i.name: i.type for i in self._session.get_inputs()}
         self._widths = {i.name: i.shape[-1] for i in self._session.get_inputs() if i.shape}
-        self._adapter = _adapter(folder)
+        self._adapter_name, self._adapter = _adapter(folder)
         self._run_options = ort.RunOptions()
         if self._adapter is not None:
             self._run_options.add_active_adapter(self._adapter)  # which must outlive the options
@@ -81,8 +83,14 @@ class Scoring:
         return None if found is None else int(found)
 
     def conditions(self) -> Json:
-        """The provider really used, and the threads."""
-        return {"provider": self._session.get_providers()[0], "threads": self.threads}
+        """The provider really used, the one asked for, threads, active adapter, versions."""
+        return {
+            "provider": self._session.get_providers()[0],
+            "providers": list(provider_options(self._config)),
+            "threads": self.threads,
+            "versions": machine.versions("onnxruntime", *providers.libraries(self._provider)),
+            "adapter": self._adapter_name,
+        }
 
     def step(
         self, ids: NDArray[np.int64], past: Cache | None, keep: bool
@@ -93,10 +101,38 @@ class Scoring:
         the attention kernel takes no batch of several. MeasurementError when the model cannot run
         or its logits are not finite.
         """
+        past = self._empty(len(ids)) if past is None else past
+        logits, presents = self._run(ids, past, keep)
+        last = logits[:, -1]
+        check_finite(last)
+        return last, presents
+
+    def logits(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Logits (batch, tokens, vocabulary) at every position of `ids` (batch, tokens).
+
+        A graph that was built to give those of the last position alone is fed token by token.
+        MeasurementError and DeadModel as from `step`.
+        """
+        import numpy as np
+
+        past = self._empty(len(ids))
+        logits, _ = self._run(ids, past, keep=False)
+        if logits.shape[1] == 1 < ids.shape[1]:
+            parts = []
+            for at in range(ids.shape[1]):
+                part, past = self._run(ids[:, at : at + 1], past, keep=True)
+                parts.append(part)
+            logits = np.concatenate(parts, axis=1)
+        check_finite(logits)
+        return logits
+
+    def _run(
+        self, ids: NDArray[np.int64], past: Cache, keep: bool
+    ) -> tuple[NDArray[np.float32], Cache]:
+        """Whatever logits the graph gives (batch, positions, vocabulary), and the cache."""
         import numpy as np
 
         decoder = self._config["decoder"]
-        past = self._empty(len(ids)) if past is None else past
         before = next(iter(past.values())).shape[2] if past else 0
         length = before + ids.shape[1]
         inputs = decoder["inputs"]
@@ -109,9 +145,8 @@ class Scoring:
         names = [decoder["outputs"]["logits"], *(self._presents if keep else ())]
         with refusals("onnxruntime cannot run the model"):
             logits, *presents = self._session.run(names, feed, self._run_options)
-        last = logits[:, -1].astype(np.float32, copy=False)
-        check_finite(last)
-        return last, dict(zip(past, presents, strict=True)) if keep else {}
+        cache = dict(zip(past, presents, strict=True)) if keep else {}
+        return logits.astype(np.float32, copy=False), cache
 
     def _empty(self, batch: int) -> Cache:
         import numpy as np
@@ -152,26 +187,21 @@ def _provider(config: Json) -> tuple[str, dict[str, str]]:
     return "cpu", {}
 
 
-def _adapter(folder: Path) -> Any:
-    """The folder's active adapter, loaded; None where it has none."""
+def _adapter(folder: Path) -> tuple[str | None, Any]:
+    """The name of the folder's active adapter, and it loaded; None, None where it has none."""
     import onnxruntime as ort
 
     active = active_adapter(folder)
     if active is None:
-        return None
+        return None, None
     adapter = ort.LoraAdapter()
     with refusals("onnxruntime cannot load the adapter"):
         adapter.Load(str(active[1]))
-    return adapter
+    return active[0], adapter
 
 
-def last_position_only(path: Path, logits: str) -> bytes | None:
-    """The graph with the vocabulary's projection done at the last position alone, or None.
-
-    The projection is a fifth of a small model's work, of which scoring needs one position. Rows
-    of a product do not depend on each other: the result is the same to the bit. The weights stay
-    in their files. None where the graph is not as expected: the whole of it does as well.
-    """
+def read_graph(path: Path) -> Any:
+    """The graph without its weights. MeasurementError where it cannot be read, or run on a CPU."""
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
@@ -182,6 +212,19 @@ def last_position_only(path: Path, logits: str) -> bytes | None:
     except DecodeError as error:
         raise MeasurementError(f"{path}: not an ONNX model ({error})") from None
     _refuse(model.graph)
+    return model
+
+
+def last_position_only(path: Path, logits: str) -> bytes | None:
+    """The graph with the vocabulary's projection done at the last position alone, or None.
+
+    The projection is a fifth of a small model's work, of which scoring needs one position. Rows
+    of a product do not depend on each other: the result is the same to the bit. The weights stay
+    in their files. None where the graph is not as expected: the whole of it does as well.
+    """
+    import onnx
+
+    model = read_graph(path)
     nodes = model.graph.node
     makers = {output: i for i, node in enumerate(nodes) for output in node.output}
     name = logits

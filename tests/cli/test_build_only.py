@@ -27,7 +27,7 @@ pipeline:
       precision: {precision}
       execution_provider: {provider}
 metrics:
-  accuracy: {{max_items: 4}}
+  accuracy: {{max_items: 4, floor: none}}
 objectives: [minimize latency, maximize accuracy]
 constraints: ["latency<50ms", "size<1GB"]
 search: {{strategy: grid}}
@@ -106,6 +106,8 @@ def test_only_candidate_is_built_scored_and_written(desk: Desk, space: str) -> N
     assert rows(desk, "SELECT complete, feasible, failures FROM tuner_studies") == [(1, 1, 0)]
     assert rows(desk, "SELECT DISTINCT metric FROM tuner_metrics ORDER BY 1") == [
         ("accuracy",),
+        ("f1",),
+        ("macro_f1",),
         ("size",),
     ]
 

@@ -33,7 +33,7 @@ pipeline:
   - session: {{intra_op_num_threads: {{choices: [1, 2]}}}}
 metrics:
   latency: {{prompt_tokens: 8, processes: 2}}
-  accuracy: {{}}
+  accuracy: {{floor: none}}
   size: {{}}
 objectives: [maximize accuracy, minimize size]
 constraints: ["latency<2s"]

@@ -18,9 +18,15 @@ from evaluators.runtimes.scoring import Scoring, last_position_only
 from evaluators.scores import Question, log_probabilities
 from evaluators.text import encode_pair, split_prompt
 from search_spaces.data import DataSpec, Row, labels, read_split
+from search_spaces.vocabulary import Value
 
 TEMPLATE = "### Text: {phrase}\n### The tone is:\n{tone}, I think"
 NO_OPENVINO = unavailable("openvino")
+
+
+def options(**given: Value) -> dict[str, Value]:
+    """The evaluator's options, with their defaults."""
+    return {p.name: p.default for p in Accuracy.spec.parameters} | given
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +36,7 @@ def data(tone_file: Path) -> DataSpec:
 
 @pytest.fixture(scope="module")
 def measured(tiny_genai: Path, data: DataSpec) -> Measurement:
-    return Accuracy().measure(Artifact("genai", tiny_genai), {"max_items": None}, data, "dev")
+    return Accuracy().measure(Artifact("genai", tiny_genai), options(max_items=None), data, "dev")
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +82,16 @@ def test_scores_are_those_of_torch(
             assert item["scores"][label] == pytest.approx(expected, abs=1e-3)
 
 
+def test_checkpoint_scores_as_the_genai_folder_that_was_made_of_it(
+    tiny_phi3: Path, data: DataSpec, measured: Measurement
+) -> None:
+    found = Accuracy().measure(Artifact("hf", tiny_phi3), options(), data, "dev")
+    one, other = ([list(i["scores"].values()) for i in m.items] for m in (found, measured))
+    assert np.array(one) == pytest.approx(np.array(other), abs=1e-3)
+    assert [i["predicted"] for i in found.items] == [i["predicted"] for i in measured.items]
+    assert found.faults == measured.faults
+
+
 def test_scores_are_those_of_the_models_own_runtime(
     tiny_genai: Path, tokenizer: Any, data: DataSpec, measured: Measurement
 ) -> None:
@@ -113,7 +129,7 @@ def test_fewer_items_are_spread_over_the_split(
     tiny_genai: Path, data: DataSpec, measured: Measurement
 ) -> None:
     model = Artifact("genai", tiny_genai)
-    some = Accuracy().measure(model, {"max_items": 4}, data, "dev")
+    some = Accuracy().measure(model, options(max_items=4), data, "dev")
     every = len(measured.items) // 4
     expected = measured.items[::every][:4]
     assert [item["label"] for item in some.items] == [item["label"] for item in expected]
@@ -167,7 +183,7 @@ def test_logits_that_are_no_numbers_are_refused(
 ) -> None:
     broken = spoil(tiny_genai, tmp_path / "model")
     with pytest.raises(MeasurementError, match="logits are not finite"):
-        Accuracy().measure(Artifact("genai", broken), {"max_items": 2}, data, "dev")
+        Accuracy().measure(Artifact("genai", broken), options(max_items=2), data, "dev")
 
 
 def spoil(folder: Path, to: Path) -> Path:
@@ -183,12 +199,12 @@ def test_an_item_beyond_the_context_is_refused(tiny_genai: Path, tmp_path: Path)
     path.write_text(f"phrase,tone\n{'long ' * 300},joy\nb,fear\n", encoding="utf-8")
     data = DataSpec((("dev", path),), TEMPLATE, "tone", split=())
     with pytest.raises(MeasurementError, match=r"item 1 has \d+ tokens, over the model's context"):
-        Accuracy().measure(Artifact("genai", tiny_genai), {"max_items": None}, data, "dev")
+        Accuracy().measure(Artifact("genai", tiny_genai), options(max_items=None), data, "dev")
 
 
 def test_data_without_labels_is_refused(tiny_genai: Path) -> None:
     with pytest.raises(MeasurementError, match="needs data with a label"):
-        Accuracy().measure(Artifact("genai", tiny_genai), {"max_items": None}, None, "dev")
+        Accuracy().measure(Artifact("genai", tiny_genai), options(max_items=None), None, "dev")
 
 
 def test_a_folder_without_a_tokenizer_is_refused(
@@ -197,7 +213,7 @@ def test_a_folder_without_a_tokenizer_is_refused(
     for name in ("genai_config.json", "model.onnx", "model.onnx.data"):
         shutil.copy(tiny_genai / name, tmp_path / name)
     with pytest.raises(MeasurementError, match="the tokenizer cannot be loaded"):
-        Accuracy().measure(Artifact("genai", tmp_path), {"max_items": None}, data, "dev")
+        Accuracy().measure(Artifact("genai", tmp_path), options(max_items=None), data, "dev")
 
 
 def test_a_damaged_graph_is_refused(tiny_genai: Path, data: DataSpec, tmp_path: Path) -> None:
@@ -205,14 +221,14 @@ def test_a_damaged_graph_is_refused(tiny_genai: Path, data: DataSpec, tmp_path: 
     shutil.copytree(tiny_genai, broken)
     (broken / "model.onnx").write_bytes(b"\xff" * 1000)
     with pytest.raises(MeasurementError, match=r"model\.onnx: not an ONNX model"):
-        Accuracy().measure(Artifact("genai", broken), {"max_items": None}, data, "dev")
+        Accuracy().measure(Artifact("genai", broken), options(max_items=None), data, "dev")
 
 
 # Classifiers
 
 
 def classify(folder: Path, data: DataSpec, most: int | None = None) -> Measurement:
-    return Accuracy().measure(Artifact("onnx", folder), {"max_items": most}, data, "dev")
+    return Accuracy().measure(Artifact("onnx", folder), options(max_items=most), data, "dev")
 
 
 @pytest.fixture(scope="module")
@@ -316,7 +332,7 @@ def test_generating_model_is_scored_on_openvino_where_it_asks_for_it(
     config["model"]["decoder"]["session_options"]["provider_options"] = [{"OpenVINO": options}]
     path.write_text(json.dumps(config), encoding="utf-8")
     model = Artifact("genai", path.parent)
-    found = Accuracy().measure(model, {"max_items": None}, data, "dev")
+    found = Accuracy().measure(model, options(max_items=None), data, "dev")
     assert found.conditions["provider"] == "OpenVINOExecutionProvider"
     pairs = zip(found.items, measured.items, strict=True)
     off = max(abs(a["scores"]["joy"] - b["scores"]["joy"]) for a, b in pairs)

@@ -13,7 +13,8 @@ import pytest
 
 from evaluators import machine
 from evaluators.base import Artifact, Measurement, MeasurementError, NotEnoughSamples
-from evaluators.latency import Latency, is_steady, synthetic_prompt
+from evaluators.latency import Latency
+from evaluators.workloads import is_steady, synthetic_prompt
 
 OPTIONS: dict[str, Any] = {
     "prompt_tokens": 16,
@@ -22,6 +23,7 @@ OPTIONS: dict[str, Any] = {
     "processes": 2,
     "blocks": 3,
     "requests": 4,
+    "seconds": 0.0,
     "warmup": 6,
 }
 
@@ -70,8 +72,9 @@ def test_the_conditions_say_how_it_was_measured(measured: Measurement) -> None:
     assert conditions["device"] == "CPU"
     assert conditions["threads"] is None
     assert 4 <= conditions["warmup"] <= 6 or conditions["steady"] is False
-    assert len(conditions["calibration"]) == 3
-    assert all(seconds > 0 for seconds in conditions["calibration"])
+    kept = [block for block in conditions["blocks"] if block["kept"]]
+    assert len(kept) == 3
+    assert all(block["disturbance"] >= 1 and block["seconds"][0] > 0 for block in kept)
     assert conditions["versions"].keys() == {"onnxruntime", "onnxruntime-genai"}
     assert conditions["cores"] >= 1
     assert conditions["load_before"] >= 0
@@ -157,6 +160,31 @@ def test_the_prompt_is_fixed_and_has_no_special_tokens() -> None:
     assert not np.array_equal(prompt[0], prompt[1])
 
 
+def test_beside_the_baseline_every_block_has_one_of_the_baselines(
+    tiny_genai: Path, tmp_path: Path
+) -> None:
+    model = Artifact("genai", edited(tiny_genai, tmp_path / "model", intra_op_num_threads=1))
+    baseline = Artifact("genai", tiny_genai)
+    found = Latency().measure(model, OPTIONS, None, "dev", baseline)
+    assert [len(block) for block in found.samples["latency"]] == [4, 4, 4]
+    assert [len(block) >= 1 for block in found.anchor["tpot"]] == [True] * 3
+    order = [block["first"] for block in found.conditions["blocks"]]
+    assert order[:3] == ["model", "baseline", "model"]
+    assert found.conditions["threads"] == 1
+    assert found.conditions["baseline"]["threads"] is None
+    estimate = Latency().summarise([found], OPTIONS, "latency", None)
+    assert estimate.ratio is not None
+    assert estimate.ratio.low < estimate.ratio.value < estimate.ratio.high
+
+
+def test_a_baseline_that_cannot_be_loaded_is_named(tiny_genai: Path, tmp_path: Path) -> None:
+    broken = Artifact("genai", tmp_path)
+    with pytest.raises(
+        MeasurementError, match=r"the baseline beside it: .*expected a GenAI folder"
+    ):
+        Latency().measure(Artifact("genai", tiny_genai), OPTIONS, None, "dev", broken)
+
+
 def measure_classifier(folder: Path, **changes: int) -> Measurement:
     return Latency().measure(Artifact("onnx", folder), OPTIONS | changes, None, "dev")
 
@@ -166,7 +194,7 @@ def test_a_classifier_has_a_latency_and_no_tokens_to_wait_for(tiny_onnx: Path) -
     assert list(found.samples) == ["latency"]
     assert [len(block) for block in found.samples["latency"]] == [4, 4, 4]
     assert found.conditions["provider"] == "CPUExecutionProvider"
-    assert len(found.conditions["calibration"]) == 3
+    assert sum(block["kept"] for block in found.conditions["blocks"]) == 3
     assert json.loads(json.dumps(found.conditions)) == found.conditions
     estimate = Latency().summarise([found, found], OPTIONS, "latency", None)
     assert estimate.low <= estimate.value <= estimate.high

@@ -10,11 +10,20 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from process_looks import (
+    PATIENCE,
+    descendants_of,
+    is_alive,
+    kill,
+    marked,
+    name_of,
+    parent_of,
+    wait_until,
+)
 
 from tuner.execution.job import Job, Outcome, Reason
 from tuner.execution.workers import Workers
@@ -26,12 +35,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="worker processe
 
 @pytest.fixture(scope="module")
 def workers() -> Iterator[Workers]:
-    sys.path.insert(0, HERE)
-    try:
-        with Workers() as workers:
-            yield workers
-    finally:
-        sys.path.remove(HERE)
+    with Workers() as workers:
+        yield workers
 
 
 Run = Callable[..., Outcome]
@@ -244,19 +249,19 @@ def test_an_entry_that_is_not_there_is_an_error(run: Run) -> None:
 
 
 def test_a_job_over_its_memory_limit_is_killed(run: Run) -> None:
-    outcome = run("hoard", {"megabytes": 2000}, memory_limit=200_000_000)
+    outcome = run("hoard", {"megabytes": 2000, "hold": 30}, memory_limit=200_000_000)
     reason, message, deterministic = failure(outcome)
     assert (reason, deterministic) == (Reason.OUT_OF_MEMORY, True)
     assert message.startswith("used ")
     assert message.endswith(" MB, the limit is 200 MB")
-    assert 200_000_000 < outcome.peak_memory < 1_500_000_000
+    assert 200_000_000 < outcome.peak_memory < 2_000_000_000
 
 
 def test_the_memory_of_descendants_counts(run: Run) -> None:
     outcome = run("hoard_in_a_child", {"megabytes": 300}, memory_limit=200_000_000)
     reason, _, _ = failure(outcome)
     assert reason is Reason.OUT_OF_MEMORY
-    assert outcome.seconds < 15
+    assert outcome.seconds < 25
 
 
 def test_the_peak_of_memory_is_reported(run: Run) -> None:
@@ -268,19 +273,26 @@ def test_the_peak_of_memory_is_reported(run: Run) -> None:
 def test_a_job_over_its_time_limit_is_ended(run: Run) -> None:
     outcome = run("hang", time_limit=0.3)
     assert failure(outcome) == (Reason.TIMEOUT, "took longer than its limit of 0.3 s", True)
-    assert 0.3 <= outcome.seconds < 1.2
+    assert 0.3 <= outcome.seconds < PATIENCE
+
+
+def test_a_job_over_its_time_limit_is_asked_to_end_before_it_is_killed(
+    run: Run, tmp_path: Path
+) -> None:
+    run("say_farewell", {"file": str(tmp_path / "farewell")}, time_limit=0.5)
+    assert (tmp_path / "farewell").read_text() == "SIGTERM"
 
 
 def test_a_job_that_ignores_sigterm_is_killed_after_a_grace(run: Run) -> None:
     outcome = run("hang", {"stubborn": True}, time_limit=0.3)
     assert failure(outcome)[0] is Reason.TIMEOUT
-    assert 1.3 <= outcome.seconds < 4
+    assert 1.3 <= outcome.seconds < PATIENCE
 
 
 def test_the_studys_deadline_ends_a_job(run: Run) -> None:
     outcome = run("hang", deadline=time.monotonic() + 0.3)
     assert failure(outcome) == (Reason.DEADLINE, "the study's time was up", False)
-    assert outcome.seconds < 1.2
+    assert outcome.seconds < PATIENCE
 
 
 def test_after_the_deadline_no_job_starts(run: Run, tmp_path: Path) -> None:
@@ -297,12 +309,12 @@ def test_deadline_and_ticks_hold_while_the_server_still_imports(tmp_path: Path) 
     try:
         with Workers(["slow_module"]) as workers:
             job = Job("worker_jobs:echo", {}, tmp_path / "log.txt")
-            outcome = workers.run(job, deadline=started + 0.5, on_tick=lambda: ticks.append(1))
+            outcome = workers.run(job, deadline=started + 1, on_tick=lambda: ticks.append(1))
     finally:
         sys.path.remove(str(tmp_path))
     assert failure(outcome)[0] is Reason.DEADLINE
     assert len(ticks) >= 2
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < PATIENCE
 
 
 def test_the_server_goes_on_after_every_failure(run: Run) -> None:
@@ -316,9 +328,8 @@ def test_the_server_goes_on_after_every_failure(run: Run) -> None:
 
 def test_on_tick_is_called_about_ten_times_a_second(run: Run) -> None:
     ticks: list[float] = []
-    run("hang", time_limit=1.0, on_tick=lambda: ticks.append(time.monotonic()))
-    assert 3 <= len(ticks) <= 12
-    assert all(b - a > 0.09 for a, b in pairwise(ticks))
+    outcome = run("hang", time_limit=1.0, on_tick=lambda: ticks.append(time.monotonic()))
+    assert 3 <= len(ticks) <= 10 * outcome.seconds + 2
 
 
 def test_what_on_tick_raises_ends_the_job_and_goes_on(run: Run, tmp_path: Path) -> None:
@@ -344,7 +355,7 @@ def test_a_killed_server_is_reported_and_replaced(run: Run, tmp_path: Path) -> N
         if pid_file.exists() and pid_file.read_text():
             zygote = parent_of(int(pid_file.read_text()))
             if name_of(zygote) == "tune-zygote":
-                os.kill(zygote, signal.SIGKILL)
+                kill(zygote)
 
     outcome = run("hang", {"pid_file": str(pid_file)}, on_tick=kill_server)
     message = "the server of worker processes was killed"
@@ -358,7 +369,7 @@ def test_a_server_that_died_between_jobs_is_replaced_unnoticed(run: Run) -> None
     assert value is not None
     for name in ("tune-zygote", "tune-guard"):
         for pid in [p for p in descendants_of(os.getpid()) if name_of(p) == name]:
-            os.kill(pid, signal.SIGKILL)
+            kill(pid)
         assert run("echo").value == {"got": {}}
 
 
@@ -396,7 +407,7 @@ def coordinator(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     with subprocess.Popen(
         command, env=os.environ | {"TEST_MARK": mark}, stdout=subprocess.PIPE, text=True
     ) as process:
-        wait_until(lambda: pid_file.exists() and len(marked(mark)) >= 6, 20)
+        wait_until(lambda: pid_file.exists() and len(marked(mark)) >= 6)
         yield process, mark
         process.kill()
 
@@ -423,9 +434,9 @@ def test_nothing_outlives_a_killed_coordinator(
     ]  # fmt: skip
     for pid, name in names.items():
         if name in victims:
-            os.kill(pid, signal.SIGKILL)
+            kill(pid)
     process.wait()
-    wait_until(lambda: not any(is_alive(pid) for pid in names), 2)
+    wait_until(lambda: not any(is_alive(pid) for pid in names))
 
 
 FORKING = """
@@ -433,9 +444,10 @@ import os, sys, time
 from pathlib import Path
 from tuner.execution.workers import Workers
 workers = Workers()
-if os.fork() == 0:
+fork = os.fork()
+if fork == 0:
     time.sleep(60)
-Path(sys.argv[1]).touch()
+Path(sys.argv[1]).write_text(str(fork))
 time.sleep(60)
 """
 
@@ -445,13 +457,13 @@ def test_a_fork_of_the_coordinator_that_lives_on_keeps_nothing_alive(tmp_path: P
     script.write_text(FORKING)
     command = [sys.executable, str(script), str(started)]
     with subprocess.Popen(command, env=os.environ | {"TEST_MARK": mark}) as process:
-        wait_until(lambda: started.exists() and len(marked(mark)) == 4, 10)
-        fork = next(
-            p for p in marked(mark) if parent_of(p) == process.pid and name_of(p) == "python"
-        )
+        wait_until(lambda: started.exists() and len(marked(mark)) == 4)
         process.kill()
-    wait_until(lambda: marked(mark) == [fork], 2)
-    os.kill(fork, signal.SIGKILL)
+    fork = int(started.read_text())
+    try:
+        wait_until(lambda: marked(mark) == [fork])
+    finally:
+        kill(fork)
 
 
 def test_ctrl_c_ends_the_job_and_reaches_the_caller(
@@ -459,12 +471,12 @@ def test_ctrl_c_ends_the_job_and_reaches_the_caller(
 ) -> None:
     process, mark = coordinator
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=10)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert (output, process.returncode) == ("interrupted\n", 0)
     assert marked(mark) == []
 
 
-BUSY = """
+LEAVING = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
@@ -479,7 +491,7 @@ while True:
 def test_nothing_outlives_a_coordinator_killed_at_any_moment(tmp_path: Path) -> None:
     mark = uuid.uuid4().hex
     script = tmp_path / "script.py"
-    script.write_text(BUSY.format(here=HERE))
+    script.write_text(LEAVING.format(here=HERE))
     moments = random.Random(0)
     for _ in range(6):
         with subprocess.Popen(
@@ -488,7 +500,7 @@ def test_nothing_outlives_a_coordinator_killed_at_any_moment(tmp_path: Path) -> 
         ) as process:
             time.sleep(moments.uniform(0.05, 0.6))
             process.kill()
-        wait_until(lambda: marked(mark) == [], 2)
+        wait_until(lambda: marked(mark) == [])
 
 
 def test_a_script_without_a_main_guard_runs_once(tmp_path: Path) -> None:
@@ -506,60 +518,3 @@ def test_a_script_without_a_main_guard_runs_once(tmp_path: Path) -> None:
         [sys.executable, str(script)], capture_output=True, text=True, timeout=60, cwd=tmp_path
     )
     assert (done.stdout, done.stderr) == ("top\n{'got': {}}\n", "")
-
-
-# Looking at processes
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit, "it did not happen in time"
-        time.sleep(0.01)
-
-
-def stat_of(pid: int) -> list[str]:
-    """State, parent, ... of a process; empty when there is none."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return []
-
-
-def is_alive(pid: int) -> bool:
-    fields = stat_of(pid)  # once: the process may end between two looks
-    return bool(fields) and fields[0] not in "ZX"
-
-
-def parent_of(pid: int) -> int:
-    fields = stat_of(pid)
-    return int(fields[1]) if fields else 0
-
-
-def name_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""
-
-
-def all_pids() -> list[int]:
-    return [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit()]
-
-
-def descendants_of(pid: int) -> list[int]:
-    direct = [p for p in all_pids() if parent_of(p) == pid]
-    return direct + [p for d in direct for p in descendants_of(d)]
-
-
-def marked(mark: str) -> list[int]:
-    """The living processes that have the mark in their environment."""
-    found = []
-    for pid in all_pids():
-        try:
-            environment = Path(f"/proc/{pid}/environ").read_bytes()
-        except OSError:
-            continue
-        if mark.encode() in environment and is_alive(pid):
-            found.append(pid)
-    return found

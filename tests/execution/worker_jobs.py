@@ -114,6 +114,68 @@ def hang(payload: Json) -> Json:
     return {}
 
 
+def say_farewell(payload: Json) -> NoReturn:
+    """Write down the signal that ends it."""
+
+    def write(number: int, _frame: object) -> NoReturn:
+        Path(payload["file"]).write_text(signal.Signals(number).name)
+        os._exit(1)
+
+    signal.signal(signal.SIGTERM, write)
+    time.sleep(60)
+    raise AssertionError("nobody ended it")
+
+
+def measure(payload: Json) -> Json:
+    """Hold the device for `seconds`; what `counters` of others say at its start and at its end."""
+    begun, before = time.monotonic(), _read_all(payload["counters"])
+    Path(payload["started"]).write_text(str(os.getpid()))
+    time.sleep(payload["seconds"])
+    after = _read_all(payload["counters"])
+    return {"before": before, "after": after, "span": [begun, time.monotonic()]}
+
+
+def wait_for(payload: Json) -> Json:
+    """Wait until there is a file."""
+    while not Path(payload["file"]).exists():
+        time.sleep(0.005)
+    return {}
+
+
+def train(payload: Json) -> Json:
+    """Count milliseconds of work in files of its own until `steps`; so do its two children.
+
+    One of them is in a session of its own, the other's parent has ended.
+    """
+    own, *others = payload["counters"]
+    for position, other in enumerate(others):
+        _count_apart(Path(other), orphaned=position > 0)
+    return {"steps": _count(Path(own), payload["steps"])}
+
+
+def _count_apart(counter: Path, *, orphaned: bool) -> None:
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        if not orphaned or os.fork() == 0:
+            _count(counter, 10**9)
+        os._exit(0)
+    if orphaned:
+        os.waitpid(pid, 0)
+
+
+def _count(counter: Path, steps: int) -> int:
+    with counter.open("wb", buffering=0) as file:
+        for step in range(steps):
+            os.pwrite(file.fileno(), step.to_bytes(8, "big"), 0)
+            time.sleep(0.001)
+    return steps
+
+
+def _read_all(counters: list[str]) -> list[int]:
+    return [int.from_bytes(Path(c).read_bytes(), "big") for c in counters if Path(c).exists()]
+
+
 def leave_children_behind(payload: Json) -> Json:
     """One in this process group, one in a session of its own."""
     children = [

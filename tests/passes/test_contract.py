@@ -14,6 +14,7 @@ from pass_support import ARCHITECTURES, MAKERS, QUICK, Runner, Zoo, filled_in, h
 from safetensors import safe_open
 
 from evaluators.base import Artifact
+from evaluators.fidelity import compare
 from search_spaces.data import DataSpec
 from search_spaces.parameter_values import read_domain
 from search_spaces.problems import Problems
@@ -241,6 +242,22 @@ def _assert_only_configuration_differs(given: Artifact, made: Artifact) -> None:
     assert changed <= {"genai_config.json", "session.json"}
     if made.format == "onnx":
         assert graph_shape(made.path) == graph_shape(given.path)
+
+
+@pytest.mark.parametrize(("name", "architecture", "format_"), CASES)
+def test_output_lies_as_near_to_the_input_as_the_pass_can_explain(
+    name: str, architecture: str, format_: str, zoo: Zoo, run_pass: Runner, tones: DataSpec
+) -> None:
+    pass_ = all_passes()[name]
+    parameters = filled_in(pass_, QUICK.get(name, {}), format_)
+    tolerance = pass_.tolerance(parameters, format_)
+    if tolerance is None:  # training, or what cannot change a number
+        return
+    given, made = zoo.model(architecture, format_), zoo.made(name, architecture, format_)
+    if architecture == "bert" and format_ == "hf":  # which has no head that could say anything
+        given = zoo.made("full_finetune", architecture, format_)
+        made = run_pass(name, given)
+    assert 0 <= compare(given, made, tones).drift.kl < tolerance / 2
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from evaluators import all_evaluators
 from evaluators.latency import Latency
 from search_spaces.candidates import Candidate, CandidateStep, complete
-from search_spaces.vocabulary import Aspect, PassSpec, Value
+from search_spaces.vocabulary import Aspect, ParameterSpec, PassSpec, Value
 from tuner.passes import Pass, StageContext, all_passes
 from tuner.pipeline.plan import MeasurementPlan, Source, measurement_plan, plan
 
@@ -54,6 +56,50 @@ def measured(
     options: dict[str, Any] = {p.name: p.default for p in evaluator.spec.parameters}
     stages = plan(Candidate({}, tuple(steps)), SOURCE, PASSES)
     return measurement_plan(evaluator, options, stages, PASSES, SOURCE, "dev", {"cpu": "one"})
+
+
+class Reader(Latency):
+    """An evaluator with an option that names a file."""
+
+    spec = replace(Latency.spec, parameters=(ParameterSpec("text", Path, None, "what to read"),))
+
+
+def key_of_reading(path: Path | None) -> str:
+    """The key of what `Reader` measures with that file."""
+    step = CandidateStep("build", PASSES["build"].spec, {})
+    stages = plan(Candidate({}, (step,)), SOURCE, PASSES)
+    options: dict[str, Value] = {"text": None if path is None else str(path)}
+    return measurement_plan(Reader(), options, stages, PASSES, SOURCE, "dev", {}).key(0)
+
+
+def test_the_content_of_an_option_s_file_is_in_the_key_and_its_place_is_not(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.txt", tmp_path / "two.txt"
+    for path in (one, two):
+        path.write_text("Once upon a time.")
+    assert key_of_reading(one) == key_of_reading(two) != key_of_reading(None)
+    two.write_text("Twice upon a time.")
+    assert key_of_reading(one) != key_of_reading(two)
+
+
+class Environment(Latency):
+    """An evaluator whose numbers depend on something else."""
+
+    def __init__(self, found: Mapping[str, str]) -> None:
+        self.found = found
+
+    def environment(self, options: Mapping[str, Value]) -> Mapping[str, str]:
+        return self.found
+
+
+def test_what_else_an_evaluator_depends_on_is_in_the_key() -> None:
+    stages = plan(
+        Candidate({}, (CandidateStep("build", PASSES["build"].spec, {}),)), SOURCE, PASSES
+    )
+    keys = {
+        measurement_plan(Environment(found), {}, stages, PASSES, SOURCE, "dev", {}).key(0)
+        for found in ({}, {"function": "a"}, {"function": "b"})
+    }
+    assert len(keys) == 3
 
 
 OPENVINO: dict[str, Value] = {"execution_provider": "openvino"}

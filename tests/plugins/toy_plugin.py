@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -80,6 +81,43 @@ class ToyTail(Pass):
         whole = before | dict(context.parameters)
         (context.output / "parameters.json").write_text(json.dumps(whole))
         _count(f"tail {whole}")
+
+
+class ToyConvert(Pass):
+    """Says that it only copies a checkpoint, and does another thing on request."""
+
+    spec: ClassVar[PassSpec] = PassSpec(
+        name="toy_convert",
+        version=1,
+        help="copies a checkpoint",
+        parameters=(
+            ParameterSpec(
+                "secretly", str, "none", "what else it does", choices=("none", "scramble", "nan")
+            ),
+        ),
+        accepts=frozenset({"hf"}),
+        gives="hf",
+        changes=frozenset({Aspect.STRUCTURE}),
+        neutral={},
+    )
+
+    def tolerance(self, parameters: Mapping[str, Value], model_format: str) -> float | None:
+        """A copy computes the same."""
+        return 1e-3
+
+    def run(self, context: StageContext) -> None:
+        """Copy, then turn every matrix upside down, or lose a number."""
+        from safetensors.torch import load_file, save_file
+
+        shutil.copytree(context.model.path, context.output, dirs_exist_ok=True)
+        file = context.output / "model.safetensors"
+        tensors = load_file(file)
+        for name, tensor in tensors.items():
+            if context.parameters["secretly"] == "scramble" and tensor.ndim == 2:
+                tensors[name] = tensor.flip(0).contiguous()
+            elif context.parameters["secretly"] == "nan":
+                tensor.view(-1)[0] = float("nan")
+        save_file(tensors, file, metadata={"format": "pt"})
 
 
 class ToyMetrics(Evaluator):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,11 @@ from search_spaces.data import (
     content_key,
     labels,
     read_split,
+    split_names,
     template_columns,
     template_parts,
+    text_key,
+    text_of,
 )
 
 TEMPLATE = "Text: {phrase}\nTone: {tone}"
@@ -105,12 +109,20 @@ def test_parquet_rows_are_text(tmp_path: Path) -> None:
     [
         ("a.jsonl", "", r"a\.jsonl: the file is empty"),
         ("a.csv", "\n \n", r"a\.csv: the file is empty"),
-        ("a.csv", "phrase,tone\n", r"a\.csv: the file has no rows"),
+        ("a.csv", "phrase,tone\n", r"a\.csv: the file has no rows below its header"),
         ("a.json", "[]", r"a\.json: the file has no rows"),
         ("a.doc", "x", r"unknown kind '\.doc'; expected \.json, \.jsonl, \.csv"),
         ("a.jsonl", '{"phrase": "a", "tone": "joy"}\n{"phrase": }', r"line 2: not JSON.*found"),
         ("a.json", '[{"phrase": "a"},\n{"phrase": ]', r"line 2: not JSON"),
-        ("a.jsonl", '"joy"\n', r"line 1: a str, expected an object"),
+        ("a.jsonl", '"joy"\n', r"line 1: text, expected an object"),
+        (
+            "a.jsonl",
+            '{"phrase": "a", "tone": "joy"}\n["b", "joy"]',
+            r"line 2: a list, expected an obj",
+        ),
+        ("a.jsonl", '["a", "joy"]\n["b", "fear"]', r"line 2: not JSON: .*every line is an object"),
+        ("a.jsonl", '{"tone": "joy", "tone": "fear"}', r"line 1: column 'tone' comes twice"),
+        ("a.json", '[{"tone": "joy", "tone": "fear"}]', r"a\.json: .* column 'tone' comes twice"),
         ("a.json", "[" * 100_000, r"nested too deeply|not JSON"),
         ("a.jsonl", '{"phrase": "a", "tone": null}', r"row 1: column 'tone' is null"),
         ("a.jsonl", '{"phrase": "a", "tone": NaN}', r"row 1: column 'tone' is null"),
@@ -118,15 +130,47 @@ def test_parquet_rows_are_text(tmp_path: Path) -> None:
         ("a.jsonl", '{"phrase": "a", "tone": " "}', r"row 1: column 'tone' is empty"),
         ("a.csv", "phrase,tone\na,joy\nb\n", r"line 3: 1 fields, expected 2"),
         ("a.csv", "phrase,phrase\na,joy\n", r"column 'phrase' comes twice"),
+        ("a.csv", "phrase,tone\n" + "a" * 140_000 + ",joy\n", r"line 2: a cell of over 131,072 "),
+        ("a.tsv", "phrase\ttone\na\tjo\0y\n", r"a\.tsv, line 2: a zero byte"),
+        ("a.jsonl", "{}".encode("utf-16"), r"a\.jsonl: the file is UTF-16 .*save it as UTF-8"),
+        ("a.jsonl", b"\xff\xfe\0\0", r"the file is UTF-32"),
+        ("a.csv", b"PK\x03\x04...", r"a zip archive, such as a spreadsheet"),
         ("a.csv", 'phrase,tone\n"a,joy\n', r"a\.csv, line \d: unexpected end of data"),
         ("a.csv", "phrase;tone\na;joy\n", r"row 1: no column 'phrase'; there is 'phrase;tone'"),
     ],
 )
 def test_a_broken_file_is_refused_in_words(
-    tmp_path: Path, name: str, content: str, message: str
+    tmp_path: Path, name: str, content: str | bytes, message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
         read_split(one_file(tmp_path, name, content), "train")
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ('1 "joy"', r"row 2: column 'tone' is text \(joy\), but in row 1 it is a number \(1\)"),
+        ('"1" 1', r"row 2: column 'tone' is a number \(1\), but in row 1 it is text \(1\)"),
+        ("true 1.5", r"row 2: .* a number \(1\.5\), but in row 1 it is true or false"),
+    ],
+)
+def test_a_label_is_of_one_type_in_a_file(tmp_path: Path, labels: str, message: str) -> None:
+    lines = [f'{{"phrase": 7, "tone": {label}}}\n' for label in labels.split()]
+    with pytest.raises(DataError, match=message):
+        read_split(one_file(tmp_path, "a.jsonl", "".join(lines)), "train")
+
+
+def test_answers_in_words_may_be_numbers_too(tmp_path: Path) -> None:
+    lines = '{"phrase": "6 x 7", "tone": 42}\n{"phrase": "who?", "tone": "nobody"}\n'
+    spec = one_file(tmp_path, "a.jsonl", lines)
+    rows = read_split(replace(spec, split=(), answers=True), "train")
+    assert [row["tone"] for row in rows] == ["42", "nobody"]
+
+
+def test_many_columns_are_not_all_listed(tmp_path: Path) -> None:
+    content = ",".join(f"column {i}" for i in range(100)) + "\n" + "," * 99
+    with pytest.raises(DataError, match=r"there is 'column 0', .*'column 11', 88 more$"):
+        read_split(one_file(tmp_path, "a.csv", content), "train")
 
 
 def test_a_wrong_column_names_the_row_and_the_nearest(tmp_path: Path) -> None:
@@ -141,7 +185,8 @@ def test_a_wrong_column_names_the_row_and_the_nearest(tmp_path: Path) -> None:
 def test_a_byte_that_is_not_utf8_is_located(tmp_path: Path, mark: bytes) -> None:
     content = mark + b"phrase,tone\nfine,joy\ncaf\xe9,fear\n"
     at = content.index(b"\xe9")
-    with pytest.raises(DataError, match=rf"line 3: byte {at} \(0xe9\) is not UTF-8"):
+    message = rf"line 3: byte {at} \(0xe9\) is not UTF-8; in Windows-1252 .* 'café,fear'"
+    with pytest.raises(DataError, match=message):
         read_split(one_file(tmp_path, "a.csv", content), "train")
 
 
@@ -235,7 +280,8 @@ def test_without_labels_the_shares_are_of_all_rows(tmp_path: Path) -> None:
 
 def test_too_few_rows_to_split_are_refused(tmp_path: Path) -> None:
     one = spec_of(("all", write(tmp_path / "one.jsonl", rows_of(1))))
-    with pytest.raises(DataError, match=r"one\.jsonl: label 'joy' has 1 row, too few"):
+    message = r"one\.jsonl: label 'joy' has 1 row, too few .* it takes 3 different rows of every"
+    with pytest.raises(DataError, match=message):
         read_split(one, "dev")
     rare = write(tmp_path / "rare.jsonl", [*rows_of(30), *[{"phrase": "x", "tone": "awe"}] * 5])
     with pytest.raises(DataError, match="label 'awe' has 1 row, too few"):
@@ -252,8 +298,31 @@ def test_a_label_that_an_evaluation_split_lacks_is_refused(tmp_path: Path) -> No
     train = write(tmp_path / "train.jsonl", rows_of(9))
     dev = write(tmp_path / "dev.jsonl", rows_of(1))
     spec = DataSpec((("train", train), ("dev", dev)), TEMPLATE, "tone", split=())
-    with pytest.raises(DataError, match="the dev split has no row with label 'fear'"):
+    with pytest.raises(DataError) as caught:
         read_split(spec, "dev")
+    message = f"{dev}: the dev split has no row with label 'fear' (train has 6), so that accuracy"
+    assert message in str(caught.value)
+
+
+def test_a_label_that_training_lacks_is_no_error(tmp_path: Path) -> None:
+    train = write(tmp_path / "train.jsonl", rows_of(1))
+    dev = write(tmp_path / "dev.jsonl", rows_of(9))
+    spec = DataSpec((("train", train), ("dev", dev)), TEMPLATE, "tone", split=())
+    assert labels(spec) == ("fear", "joy")
+
+
+def test_the_splits_of_data_are_named_in_order(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", rows_of(30))
+    assert split_names(spec_of(("all", path))) == ("train", "dev", "test")
+    assert split_names(unsplit(spec_of(("all", path)))) == ("train",)
+
+
+def test_the_text_of_a_row_is_all_but_its_label(tmp_path: Path) -> None:
+    row = {"b": "\ufb01ne  Day", "tone": "joy", "a": "x"}
+    spec = DataSpec((("all", tmp_path / "a.jsonl"),), "A: {a} B: {b} Tone: {tone}", "tone")
+    assert text_of(spec, row) == "x\n\ufb01ne  Day"
+    assert text_key(spec, row) == text_key(spec, {"a": " X ", "b": "fine day", "tone": "fear"})
+    assert text_key(spec, row) != text_key(spec, {"a": "x fine", "b": "day", "tone": "joy"})
 
 
 def test_a_single_label_leaves_nothing_to_tell(tmp_path: Path) -> None:
@@ -330,3 +399,27 @@ def test_a_template_is_taken_apart() -> None:
         ("b", "tone"),
     ]
     assert template_columns("{b} {a} {b}") == ("b", "a")
+
+
+def test_answers_in_words_of_their_own_need_not_be_in_every_split(tmp_path: Path) -> None:
+    rows = [{"phrase": f"question {i}", "tone": f"answer {i}"} for i in range(30)]
+    spec = spec_of(("all", write(tmp_path / "a.jsonl", rows)))
+    with pytest.raises(DataError, match="label 'answer 0' has 1 row"):
+        read_split(spec, "dev")
+    free = replace(spec, answers=True)
+    assert [len(read_split(free, s)) for s in SPLITS] == [18, 6, 6]
+    found = sorted(row["tone"] for s in SPLITS for row in read_split(free, s))
+    assert found == sorted(row["tone"] for row in rows)
+    assert DataSpec.from_json(free.to_json()) == free
+
+
+def test_answers_that_are_few_names_are_still_split_evenly(tmp_path: Path) -> None:
+    spec = spec_of(("all", write(tmp_path / "a.jsonl", rows_of(30))))
+    free = replace(spec, answers=True)
+    assert [read_split(free, s) for s in SPLITS] == [read_split(spec, s) for s in SPLITS]
+    one = [{**row, "tone": "yes"} for row in rows_of(30)]
+    same = spec_of(("all", write(tmp_path / "b.jsonl", one)))
+    assert len(read_split(replace(same, answers=True), "dev")) == 6
+    few = spec_of(("all", write(tmp_path / "c.jsonl", rows_of(2))))
+    with pytest.raises(DataError, match="the data has 2 different rows, too few"):
+        read_split(replace(few, answers=True), "dev")

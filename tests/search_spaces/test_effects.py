@@ -198,6 +198,17 @@ def test_a_pass_whose_library_is_missing_names_the_extra_that_brings_it(tmp_path
     assert "`rare`" in str(caught.value)
 
 
+def test_a_metric_whose_library_is_missing_names_the_extra_that_brings_it(tmp_path: Path) -> None:
+    def words(distribution: str) -> Vocabulary:
+        needy = replace(SIZE, requires={distribution: "rare"})
+        return replace(WORDS, evaluators={**WORDS.evaluators, "size": needy})
+
+    read(tmp_path, "  - genai_builder\n", words=words("pyyaml"))
+    with pytest.raises(SpaceError, match="size needs no-such-thing, which is not") as caught:
+        read(tmp_path, "  - genai_builder\n", words=words("no-such-thing"))
+    assert "the extra `rare` of this program" in str(caught.value)
+
+
 ENCODER = (
     "  - full_finetune:\n"
     "      learning_rate: {range: [1e-4, 1e-3], log: true}\n"

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -305,6 +306,13 @@ def test_generation_needs_no_data(path: Path) -> None:
     space = read(text, path).space
     assert space.data is None
     assert space.evaluators == {"latency": {"prompt_tokens": 64, "new_tokens": 16}}
+
+
+def test_the_labels_of_generation_are_answers_in_words_of_their_own(path: Path) -> None:
+    classes = read(SPACE, path).space.data
+    answers = read(SPACE.replace("text-classification", "text-generation"), path).space.data
+    assert classes is not None
+    assert answers == replace(classes, answers=True)
 
 
 def test_what_goes_out_must_be_measurable(path: Path) -> None:

@@ -103,7 +103,7 @@ def test_an_empty_file_becomes_a_database(database: Path) -> None:
 def test_a_newer_schema_is_refused(engine: Engine, database: Path) -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE tuner_schema SET version = 7"))
-    with pytest.raises(DatabaseError, match=r"newer version .*schema 7, expected 1"):
+    with pytest.raises(DatabaseError, match=r"newer version .*schema 7, expected 2"):
         open_engine(str(database))
 
 

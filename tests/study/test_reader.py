@@ -90,7 +90,7 @@ def test_the_log_can_be_followed(study: Study) -> None:
 
 def test_a_study_that_was_not_confirmed_has_no_confirmation(study: Study) -> None:
     study.send(started())
-    assert study.reader.confirmed("tones") is None
+    assert study.reader.confirmations("tones") == []
     assert study.reader.seconds_spent("tones") == 0.0
 
 

@@ -269,8 +269,7 @@ def test_a_confirmation_is_a_metric_of_the_test_split(study: Study) -> None:
     )
     rows = [(m.number, m.split, m.value, m.evaluator) for m in study.reader.metrics("tones")]
     assert rows == [(BASELINE, "test", 0.6, None), (0, "test", 0.7, "accuracy")]
-    confirmed = study.reader.confirmed("tones")
-    assert confirmed is not None
+    [confirmed] = study.reader.confirmations("tones")
     assert confirmed.estimates == (estimate("accuracy", 0.7),)
     assert confirmed.baseline == (estimate("accuracy", 0.6),)
 

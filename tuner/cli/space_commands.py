@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
+import textwrap
 from pathlib import Path
 
 from search_spaces.counting import Size, measure
+from search_spaces.data import DataError
+from search_spaces.data_report import DataReport, report
+from search_spaces.problems import Problem, SpaceError
 from search_spaces.space import Space, steps_of
 from tuner.cli import spaces
 from tuner.pipeline.costs import PassCosts, known_costs
@@ -18,7 +22,9 @@ def check(arguments: argparse.Namespace) -> int:
     """Report every problem of a space; it raises SpaceError where there is one."""
     space = spaces.read(arguments).space
     size = measure(space)
+    found = _look_at_data(space)
     print(f"{space.name}: fine, {_candidates(size)}")
+    _print_warnings(found)
     return 0
 
 
@@ -26,10 +32,13 @@ def plan(arguments: argparse.Namespace) -> int:
     """Print the size of a space, its stages, and what they are known to cost."""
     space = spaces.read(arguments).space
     size = measure(space)
+    found = _look_at_data(space)
     root = default_root() if arguments.store is None else Path(arguments.store)
     costs = known_costs(root, _passes(space), list(space.evaluators))
     print(f"space        {space.name}: {_candidates(size)}")
     print(f"model        {space.model.text}")
+    if found is not None:
+        print(textwrap.fill(f"data         {found}", 79, subsequent_indent=" " * 13))
     print(f"objectives   {', '.join(o.text for o in space.objectives)}")
     constraints = ", ".join(c.text for c in space.constraints)
     print(f"constraints  {constraints or 'none'}")
@@ -37,7 +46,25 @@ def plan(arguments: argparse.Namespace) -> int:
     print(f"stages       {_stages(size)}")
     for line in _cost_lines(space, size, costs):
         print(line)
+    _print_warnings(found)
     return 0
+
+
+def _look_at_data(space: Space) -> DataReport | None:
+    """What the space's data holds; SpaceError where it cannot be used."""
+    if space.data is None:
+        return None
+    try:
+        return report(space.data)
+    except DataError as error:
+        raise SpaceError([Problem(f"data: {error}", str(space.path))]) from error
+
+
+def _print_warnings(found: DataReport | None) -> None:
+    for finding in () if found is None else found.warnings:
+        example = f"; for example {finding.examples[0]}" if finding.examples else ""
+        text = f"warning: {finding.message}{example}"
+        print(textwrap.fill(text, 79, subsequent_indent="  ", break_on_hyphens=False))
 
 
 COMMANDS = {"check": check, "plan": plan}

@@ -41,6 +41,7 @@ class Job:
     """`entry` is "package.module:function"; it gets `payload` and returns a JSON object.
 
     `log`: where its standard output and error go. Limits: seconds, and bytes of private memory.
+    `exclusive`: it measures, and has the device to itself; any other job pauses meanwhile.
     """
 
     entry: str
@@ -48,13 +49,20 @@ class Job:
     log: Path
     time_limit: float | None = None
     memory_limit: int | None = None
+    exclusive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a job: a value or a failure, and what it took."""
+    """What came of a job: a value or a failure, and what it took.
+
+    `seconds` it ran, from the start of its process, without those that it was `paused` as another
+    command measured; before its start it `waited` for the device.
+    """
 
     value: Json | None
     failure: Failure | None
     seconds: float
     peak_memory: int  # bytes of private memory
+    waited: float = 0.0
+    paused: float = 0.0

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 _SET_PARENT_DEATH_SIGNAL, _SET_NAME, _SET_CHILD_SUBREAPER = 1, 15, 36  # from <linux/prctl.h>
+_COUNT_AGE = 1.0  # seconds between two counts of a suspended family
 
 
 @cache
@@ -80,6 +81,42 @@ def signal_group(pid: int, number: int) -> None:
     return None
 
 
+class Family:
+    """A job's processes: the group that `leader` leads, and all else that descends from `root`.
+
+    `spare`: descendants of `root` that are not the job's.
+    """
+
+    def __init__(self, leader: int, root: int, spare: Collection[int]) -> None:
+        self._leader = leader
+        self._root = root
+        self._spare = frozenset(spare)
+        self._counted_at = -_COUNT_AGE
+
+    def stop(self) -> None:
+        """Suspend them. Called again, it suspends what somebody has resumed.
+
+        The group at every call; the others once a second: to find them all of /proc is read.
+        """
+        signal_group(self._leader, signal.SIGSTOP)
+        now = time.monotonic()
+        if now - self._counted_at >= _COUNT_AGE:
+            self._counted_at = now
+            stopped: set[int] = set()
+            while new := self._members() - stopped:  # born while it was counted
+                _send(new, signal.SIGSTOP)
+                stopped |= new
+
+    def resume(self) -> None:
+        """Let them go on."""
+        self._counted_at = -_COUNT_AGE
+        _send(self._members(), signal.SIGCONT)
+        signal_group(self._leader, signal.SIGCONT)
+
+    def _members(self) -> set[int]:
+        return set(descendants(self._root)) - self._spare
+
+
 def private_memory(pid: int) -> int:
     """Resident anonymous memory in bytes; 0 for a process that is gone.
 
@@ -109,6 +146,12 @@ def kills_for_memory() -> int:
     except OSError:
         return 0
     return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+
+
+def _send(pids: Collection[int], number: int) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
 
 
 def _reap() -> bool:

@@ -19,10 +19,14 @@ _PATIENCE = 10.0  # seconds for the guard to end everything; it needs some milli
 
 
 class Server:
-    """A running zygote. Returns while it is still importing; it then says {"ready": true}."""
+    """A running zygote. Returns while it is still importing; it then says {"ready": true}.
+
+    `family`, known then: the zygote's process, and those of its children that are no jobs.
+    """
 
     def __init__(self, preload: Sequence[str], log: Path | None) -> None:
         self.ready = False
+        self.family: list[int] = []
         ours, theirs = socket.socketpair()
         self.channel = Channel(ours)
         with theirs, Path(log or os.devnull).open("ab") as output:

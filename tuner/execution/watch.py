@@ -1,6 +1,6 @@
 """Watches one running job: its time, its memory, and what to do when it goes over its limits.
 
-Knows nothing of how signals reach the job, nor of what it computes.
+Knows nothing of how signals reach the job, why it is paused, nor of what it computes.
 """
 
 from __future__ import annotations
@@ -37,16 +37,38 @@ class Watch:
         self._kill_at = 0.0
         self._family: list[int] = []
         self._family_at = self.started
+        self._paused_at: float | None = None
+        self._paused_before = 0.0
+
+    @property
+    def paused(self) -> float:
+        """Seconds that the job's processes were suspended."""
+        now = 0.0 if self._paused_at is None else time.monotonic() - self._paused_at
+        return self._paused_before + now
 
     @property
     def seconds(self) -> float:
-        """Since the job's process started."""
-        return time.monotonic() - self.started
+        """Since the job's process started, without those that it was suspended."""
+        return time.monotonic() - self.started - self.paused
+
+    @property
+    def is_paused(self) -> bool:
+        """Between `pause` and `go_on`."""
+        return self._paused_at is not None
+
+    def pause(self) -> None:
+        """The job's processes have been suspended: its time stands still."""
+        self._paused_at = time.monotonic()
+
+    def go_on(self) -> None:
+        """They have been resumed."""
+        self._paused_before, self._paused_at = self.paused, None
 
     def look(self) -> None:
         """Measure, judge, and end the job where it is over a limit."""
         now = time.monotonic()
-        self.peak = max(self.peak, self._memory(now))
+        if not self.is_paused:  # else it cannot grow, and others are to be left in peace
+            self.peak = max(self.peak, self._memory(now))
         if self.failure is None:
             self.failure = self._judge(now)
             if self.failure is not None:
@@ -57,13 +79,14 @@ class Watch:
     def _begin_to_end(self, now: float, reason: Reason) -> None:
         self._kill_at = now + _GRACE
         memory_is_short = reason is Reason.OUT_OF_MEMORY  # and every moment makes it worse
-        self._kill(signal.SIGKILL if memory_is_short else signal.SIGTERM)
+        at_once = memory_is_short or self.is_paused  # suspended, it could not act on SIGTERM
+        self._kill(signal.SIGKILL if at_once else signal.SIGTERM)
 
     def _judge(self, now: float) -> Failure | None:
         limit = self._job.memory_limit
         if limit is not None and self.peak > limit:
             return used_too_much(self.peak, limit)
-        if self._job.time_limit is not None and now - self.started > self._job.time_limit:
+        if self._job.time_limit is not None and self.seconds > self._job.time_limit:
             return took_too_long(self._job)
         if self._deadline is not None and now > self._deadline:
             return OUT_OF_TIME

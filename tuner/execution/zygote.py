@@ -75,7 +75,7 @@ def _be_zygote(channel: Channel, modules: Sequence[str]) -> None:
         gc.freeze()  # a collection in a child would write to, and so copy, every page of objects
         spare = descendants(os.getpid())
         outlive_parent()  # from here on it cannot miss the coordinator's end, guard or no guard
-        channel.send({"ready": True})
+        channel.send({"ready": True, "family": [os.getpid(), *spare]})
         work = join_pages()
         while True:
             idle_work = next(work, None) is not None

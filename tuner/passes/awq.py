@@ -11,6 +11,7 @@ from typing import Any
 
 from search_spaces.vocabulary import Aspect, ParameterSpec, PassSpec, Value
 from tuner.passes.base import Pass, StageContext
+from tuner.passes.tolerances import of_bits
 from tuner.quantization.parameters import calibration_parameters, scheme_parameters
 
 CLIP_RATIOS = tuple(1 - 0.05 * step for step in range(11))
@@ -59,6 +60,10 @@ class Awq(Pass):
             *calibration_parameters(),
         ),
     )
+
+    def tolerance(self, parameters: Mapping[str, Value], model_format: str) -> float | None:
+        """What weights of so many bits may change."""
+        return of_bits(parameters["bits"])
 
     def run(self, context: StageContext) -> None:
         """Run the texts through the layers, scale and round each, write the checkpoint."""

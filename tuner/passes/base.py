@@ -63,6 +63,17 @@ class Pass(ABC):
         """
         return parameters if self.spec.changes & aspects else None
 
+    def tolerance(self, parameters: Mapping[str, Value], model_format: str) -> float | None:
+        """How far the pass may move what a model computes: mean KL divergence, in nats.
+
+        It is of the distributions that go out (of the next token, or of the labels) from those
+        that came in, on a few texts (`evaluators.fidelity`). What goes beyond is another model, and
+        its trial ends. Generous: several times what an honest result was ever seen to have. None,
+        the default: nothing is compared, since the pass may change everything, as training does,
+        or cannot change a number. `model_format`: of the model that comes in.
+        """
+        return None
+
     @abstractmethod
     def run(self, context: StageContext) -> None:
         """Write the model that goes out into `context.output`. Runs in a worker process."""

@@ -13,6 +13,7 @@ from typing import Any
 from search_spaces.vocabulary import Aspect, ParameterSpec, PassSpec, Value
 from tuner.graphs import folders, nodes, parameters, quantised, quiet
 from tuner.passes.base import Pass, StageContext
+from tuner.passes.tolerances import EIGHT_BIT_ACTIVATIONS
 
 OPS = ("Attention", "Conv", "EmbedLayerNormalization", "Gather", "LSTM", "MatMul", "Transpose")
 
@@ -69,6 +70,10 @@ class DynamicInt8(Pass):
     def check(self, parameters: Mapping[str, Value]) -> list[str]:
         """Refuse operators that cannot be quantised dynamically."""
         return nodes.check_op_types("op_types", parameters["op_types"], OPS)
+
+    def tolerance(self, parameters: Mapping[str, Value], model_format: str) -> float | None:
+        """What 8 bits for weights and activations may change."""
+        return EIGHT_BIT_ACTIVATIONS
 
     def run(self, context: StageContext) -> None:
         """Quantise, and link the model's other files."""

@@ -5,9 +5,12 @@ Knows nothing of how the model was exported or is run.
 
 from __future__ import annotations
 
-from search_spaces.vocabulary import Aspect, ParameterSpec, PassSpec
+from collections.abc import Mapping
+
+from search_spaces.vocabulary import Aspect, ParameterSpec, PassSpec, Value
 from tuner.graphs import folders, half, nodes, parameters
 from tuner.passes.base import Pass, StageContext
+from tuner.passes.tolerances import HALF
 
 
 class Float16(Pass):
@@ -47,6 +50,10 @@ class Float16(Pass):
             parameters.MAX_FINITE,
         ),
     )
+
+    def tolerance(self, parameters: Mapping[str, Value], model_format: str) -> float | None:
+        """What numbers of 16 bits may change."""
+        return HALF
 
     def run(self, context: StageContext) -> None:
         """Convert, and link the model's other files."""

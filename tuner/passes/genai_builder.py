@@ -13,6 +13,7 @@ from tuner.genai import builder, legality
 from tuner.genai.errors import Unbuildable
 from tuner.genai.parameters import PARAMETERS
 from tuner.passes.base import Pass, PassError, StageContext
+from tuner.passes.tolerances import of_genai
 
 
 class GenaiBuilder(Pass):
@@ -43,6 +44,10 @@ class GenaiBuilder(Pass):
     def environment(self, parameters: Mapping[str, Value]) -> Mapping[str, str]:
         """The content of the file of cache scales, where one is named."""
         return builder.environment(parameters)
+
+    def tolerance(self, parameters: Mapping[str, Value], model_format: str) -> float | None:
+        """What the fewest bits that anything is kept in can explain."""
+        return of_genai(parameters, model_format)
 
     def run(self, context: StageContext) -> None:
         """Build into the output folder; nothing is asked of the model hub."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from search_spaces.vocabulary import Aspect, ParameterSpec, PassSpec, SearchRange, Value
 from tuner.passes.base import Pass, PassError, StageContext
+from tuner.passes.tolerances import of_bits
 from tuner.quantization.parameters import calibration_parameters, scheme_parameters
 
 
@@ -84,6 +85,10 @@ class Gptq(Pass):
             *calibration_parameters(),
         ),
     )
+
+    def tolerance(self, parameters: Mapping[str, Value], model_format: str) -> float | None:
+        """What weights of so many bits may change."""
+        return of_bits(parameters["bits"])
 
     def run(self, context: StageContext) -> None:
         """Run the texts through the layers, quantise each, and write the packed checkpoint."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from search_spaces.vocabulary import Aspect, ParameterSpec, PassSpec, Value
 from tuner.passes.base import Pass, StageContext
+from tuner.passes.tolerances import of_bits
 from tuner.quantization.parameters import scheme_parameters
 
 
@@ -62,6 +63,10 @@ class Hqq(Pass):
             ),
         ),
     )
+
+    def tolerance(self, parameters: Mapping[str, Value], model_format: str) -> float | None:
+        """What weights of so many bits may change."""
+        return of_bits(parameters["bits"])
 
     def run(self, context: StageContext) -> None:
         """Fit every matrix of the decoder, and write the packed checkpoint."""

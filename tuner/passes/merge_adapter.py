@@ -6,11 +6,12 @@ Knows nothing of how the adapter was trained.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from evaluators.base import Artifact
-from search_spaces.vocabulary import Aspect, ParameterSpec, PassSpec
+from search_spaces.vocabulary import Aspect, ParameterSpec, PassSpec, Value
 from tuner.models.checkpoint import (
     copy_other_files,
     is_encoder,
@@ -20,6 +21,7 @@ from tuner.models.checkpoint import (
 )
 from tuner.models.quantized import dtype_of
 from tuner.passes.base import Pass, PassError, StageContext
+from tuner.passes.tolerances import EXACT, of_bits
 from tuner.training.adapters import read_facts
 from tuner.training.quantized_base import Quantisation, load_as_seen
 
@@ -54,6 +56,10 @@ class MergeAdapter(Pass):
         ),
         libraries=("torch", "transformers", "peft", "bitsandbytes"),
     )
+
+    def tolerance(self, parameters: Mapping[str, Value], model_format: str) -> float | None:
+        """Nothing but rounding; with `dequantize` the base that was seen in training."""
+        return of_bits(4) if parameters["dequantize"] else EXACT
 
     def run(self, context: StageContext) -> None:
         """Write a checkpoint like the base's: the same tensors, and its other files untouched."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from search_spaces.vocabulary import Aspect, ParameterSpec, PassSpec, Value
 from tuner.graphs import folders, half, nodes, parameters
 from tuner.passes.base import Pass, PassError, StageContext
+from tuner.passes.tolerances import HALF
 
 SENSITIVE = (
     "Softmax",
@@ -80,6 +81,10 @@ class MixedFloat16(Pass):
         if not any(parameters[name] for name in kept):
             return ["nothing keeps 32 bits: name operators in op_block_list, or use float16"]
         return []
+
+    def tolerance(self, parameters: Mapping[str, Value], model_format: str) -> float | None:
+        """What numbers of 16 bits may change."""
+        return HALF
 
     def run(self, context: StageContext) -> None:
         """Convert, and link the model's other files."""

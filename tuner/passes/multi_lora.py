@@ -14,6 +14,7 @@ from tuner.genai import adapters, builder, legality, lora_graph
 from tuner.genai.errors import Unbuildable
 from tuner.genai.parameters import SHARED
 from tuner.passes.base import Pass, PassError, StageContext
+from tuner.passes.tolerances import of_genai
 
 ACTIVE, BASE = "tuned", "base"
 """The names of the adapter that came in, and of the one that changes nothing."""
@@ -71,6 +72,10 @@ class MultiLora(Pass):
         """The content of the further adapters."""
         keys = {f"adapters/{f.name}": adapters.content_key(f) for f in _folders(parameters)}
         return builder.environment(parameters) | keys
+
+    def tolerance(self, parameters: Mapping[str, Value], model_format: str) -> float | None:
+        """What the fewest bits that anything is kept in can explain."""
+        return of_genai(parameters, model_format)
 
     def run(self, context: StageContext) -> None:
         """Read and check the adapters, build the base, make room in its graph, write them."""

@@ -19,6 +19,7 @@ from tuner.models.checkpoint import (
     load_tokenizer,
 )
 from tuner.passes.base import Pass, PassError, StageContext
+from tuner.passes.tolerances import EXACT
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OUTPUT = "logits"
@@ -90,6 +91,10 @@ class OnnxExport(Pass):
             ),
         ),
     )
+
+    def tolerance(self, parameters: Mapping[str, Value], model_format: str) -> float | None:
+        """Nothing but rounding."""
+        return EXACT
 
     def run(self, context: StageContext) -> None:
         """Write `model.onnx`, the configuration with the labels, and the tokenizer."""

@@ -17,6 +17,7 @@ from search_spaces.problems import hint, listed
 from search_spaces.vocabulary import Aspect, ParameterSpec, PassSpec, Value
 from tuner.graphs import folders, nodes, quiet
 from tuner.passes.base import Pass, PassError, StageContext
+from tuner.passes.tolerances import EXACT
 
 TRANSFORMERS: dict[str, tuple[Value, ...]] = {"tool": ("ort_transformers",)}
 STEPS = (
@@ -144,6 +145,10 @@ class OptimizeGraph(Pass):
         if parameters["tool"] != "onnxslim" and parameters["level"] == "all":
             return {"cpu": str(cpu_model())}
         return {}
+
+    def tolerance(self, parameters: Mapping[str, Value], model_format: str) -> float | None:
+        """Nothing but rounding."""
+        return EXACT
 
     def run(self, context: StageContext) -> None:
         """Rewrite, and link the model's other files."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from search_spaces.vocabulary import Aspect, ParameterSpec, PassSpec, Value
 from tuner.passes.base import Pass, StageContext
+from tuner.passes.tolerances import of_bits
 from tuner.quantization.parameters import scheme_parameters
 
 
@@ -48,6 +49,10 @@ class Rtn(Pass):
             ),
         ),
     )
+
+    def tolerance(self, parameters: Mapping[str, Value], model_format: str) -> float | None:
+        """What weights of so many bits may change."""
+        return of_bits(parameters["bits"])
 
     def run(self, context: StageContext) -> None:
         """Round every matrix of the decoder, and write the packed checkpoint."""

@@ -23,6 +23,7 @@ from evaluators.runtimes.providers import (
 from search_spaces.vocabulary import INPUT, Aspect, ParameterSpec, PassSpec, Value
 from tuner.models.links import link_or_copy
 from tuner.passes.base import Pass, PassError, StageContext
+from tuner.passes.tolerances import EXACT, OTHER_PROVIDER
 
 GENAI_CONFIG = "genai_config.json"
 
@@ -216,6 +217,12 @@ class Session(Pass):
         if own.get("execution_provider") == "cpu":
             del own["execution_provider"]
         return own or None
+
+    def tolerance(self, parameters: Mapping[str, Value], model_format: str) -> float | None:
+        """Little; no comparison where no option can change numbers."""
+        if self.relevant(parameters, frozenset({Aspect.WEIGHTS}), model_format) is None:
+            return None
+        return OTHER_PROVIDER if parameters["execution_provider"] == "openvino" else EXACT
 
     def run(self, context: StageContext) -> None:
         """Link the model's files and write its configuration anew."""

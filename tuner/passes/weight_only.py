@@ -14,6 +14,7 @@ from search_spaces.problems import listed
 from search_spaces.vocabulary import Aspect, ParameterSpec, PassSpec, Value
 from tuner.graphs import calibration, folders, gptq, nodes, parameters, quantised, quiet
 from tuner.passes.base import Pass, PassError, StageContext
+from tuner.passes.tolerances import of_bits
 
 BLOCKS = (16, 32, 64, 128, 256)
 GPTQ: dict[str, tuple[Value, ...]] = {"algorithm": ("gptq",)}
@@ -128,6 +129,10 @@ class WeightOnly(Pass):
             parameters.EXCLUDE_NODES,
         ),
     )
+
+    def tolerance(self, parameters: Mapping[str, Value], model_format: str) -> float | None:
+        """What weights of so many bits may change."""
+        return of_bits(parameters["bits"])
 
     def run(self, context: StageContext) -> None:
         """Quantise, and link the model's other files."""

@@ -11,11 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from evaluators.base import Evaluator
 from search_spaces.candidates import SOURCE_FORMAT, Candidate, digest, plain
-from search_spaces.vocabulary import Aspect, PassSpec, Value
+from search_spaces.paths import content_digest
+from search_spaces.vocabulary import Aspect, EvaluatorSpec, PassSpec, Value
 from tuner.passes.base import Pass
 
 Json = dict[str, Any]
@@ -121,15 +123,24 @@ def measurement_plan(
         "kind": "measurement",
         "evaluator": spec.name,
         "version": spec.version,
-        "options": plain(options),
+        "options": _contents(spec, options),
         "model": digest(model),
         "data": source.data_keys.get(split) if spec.needs_labels or spec.needs_data else None,
         "libraries": library_versions(spec.libraries),
         "machine": dict(machine) if Aspect.RUNTIME in aspects else None,
     }
+    environment = dict(evaluator.environment(options))
+    if environment:
+        description["environment"] = environment
     if reference is not None:
         description["reference"] = reference.description["model"]
     return MeasurementPlan(spec.name, _measured_position(relevant, stages), split, description)
+
+
+def _contents(spec: EvaluatorSpec, options: Mapping[str, Value]) -> Json:
+    """The options; in place of a path the content of what lies there."""
+    files = {p.name for p in spec.parameters if p.type is Path}
+    return {n: content_digest(v) if n in files else plain(v) for n, v in options.items()}
 
 
 def _change(stage: Stage, pass_: Pass, aspects: frozenset[Aspect]) -> Json | None:

@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from evaluators.floors import Floors
+from search_spaces.data_report import DataReport
 from search_spaces.units import format_quantity
 from tuner.report.words import (
     duration,
@@ -104,6 +106,24 @@ def _print_chosen(console: Console, study: Study, best: Trial) -> None:
     for name in asked_metrics(study):
         table.add_row(name, *_chosen_cells(study, best, name, confirmed))
     console.print(table)
+    _print_floors(console, study)
+
+
+def _print_floors(console: Console, study: Study) -> None:
+    """What accuracy is to be read against, and whether the data flatters it."""
+    check = study.data_check
+    asked = (*study.info.objectives, *study.info.constraints)
+    if check is None or all(a["metric"] != "accuracy" for a in asked):
+        return
+    lines = [
+        f"accuracy floors on {split}: {Floors.from_json(data)}"
+        for split, data in check["floors"].items()
+    ]
+    findings = DataReport.from_json(check["report"]).warnings
+    lines += [f"warning: {f.message}" for f in findings if f.kind == "leaked"]
+    for line in lines:
+        for row in textwrap.wrap(line, WIDTH - 1, initial_indent="  ", subsequent_indent="    "):
+            console.print(Text(row))
 
 
 def _why(study: Study, best: Trial) -> str:
@@ -143,6 +163,7 @@ def _print_nearest(console: Console, study: Study) -> None:
     console.print("\n[bold]Nothing is feasible.[/bold] The nearest candidates:")
     nearest = study.nearest[:3]
     console.print(trials_table(study, nearest, None))
+    _print_floors(console, study)
     for trial in nearest:
         for constraint in trial.constraints:
             if constraint.verdict != "feasible":

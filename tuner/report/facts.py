@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from inspect import cleandoc
+from pathlib import Path
 from typing import Any
 
 from evaluators.base import Evaluator
@@ -28,6 +29,8 @@ from tuner.passes.base import Pass
 from tuner.report.step_example import example_step
 
 Json = dict[str, Any]
+
+_TYPES: Mapping[type, str] = {str: "text", Path: "path"}
 
 FORMATS: Mapping[str, str] = {
     "hf": "a transformers checkpoint folder",
@@ -117,6 +120,7 @@ def evaluator_facts(evaluator: Evaluator) -> Json:
         "module": type(evaluator).__module__,
         "measures": in_order(spec.formats),
         "needs_labels": spec.needs_labels,
+        "requires": [_requirement(name, extra) for name, extra in spec.requires.items()],
         "libraries": list(spec.libraries),
         "metrics": [_metric_facts(metric) for metric in spec.metrics],
         "parameters": [parameter_facts(parameter) for parameter in spec.parameters],
@@ -127,7 +131,7 @@ def parameter_facts(spec: ParameterSpec) -> Json:
     """What a parameter declares; `values` says in words what it may be."""
     return {
         "name": spec.name,
-        "type": "text" if spec.type is str else spec.type.__name__,
+        "type": _TYPES.get(spec.type, spec.type.__name__),
         "values": expected(spec),
         "choices": None if spec.choices is None else _plain(spec.choices),
         "low": spec.low,

@@ -60,6 +60,7 @@ def summary(study: Study) -> dict[str, Any]:
         "constraints": [c["text"] for c in study.info.constraints],
         "settings": study.info.settings,
         "environment": study.info.environment,
+        "data": study.data_check,
         "trials": len(study.trials),
         "failed": len(study.failures),
         "seconds": study.seconds,

@@ -17,10 +17,12 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
+from search_spaces.data_report import DataReport
 from tuner.report.words import duration, ending, estimate_text, parameter_texts
 from tuner.study.events import (
     BASELINE,
     Confirmed,
+    DataChecked,
     Event,
     Failed,
     Judged,
@@ -116,6 +118,8 @@ class _State:
         match event:
             case StudyStarted():
                 return self._started(event)
+            case DataChecked():
+                return _data_lines(event)
             case TrialAsked():
                 self._begin(event)
             case StageStarted():
@@ -204,6 +208,13 @@ class _State:
         """The line of metrics, if there is anything to say."""
         texts = [self._estimates[n] for n in self._names if n in self._estimates]
         return ["  ".join(texts)] if texts else []
+
+
+def _data_lines(event: DataChecked) -> str:
+    """The rows there are, and a line for each thing that may make a result wrong."""
+    found = DataReport.from_json(event.report)
+    warnings = [f"warning: {finding.message}" for finding in found.warnings]
+    return "\n".join([f"{'data':<13}{found}", *warnings])
 
 
 class _StatusLine:

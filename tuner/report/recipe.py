@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from search_spaces.data import DataSpec
+from search_spaces.functions import FunctionMetric
 from search_spaces.space import Space, steps_of
 
 Json = Mapping[str, Any]
@@ -29,7 +30,7 @@ def recipe_text(space: Space, steps: Sequence[Json], comment: str, folder: Path)
         recipe["data"] = _data(space.data, folder)
     recipe |= {
         "pipeline": [_step(step, space) for step in steps],
-        "metrics": {name: _lists(options) for name, options in space.evaluators.items()},
+        "metrics": {name: _options(name, space, folder) for name in space.evaluators},
         "objectives": [o.text for o in space.objectives],
         "constraints": [c.text for c in space.constraints],
         "search": {"strategy": "grid", "seed": space.search.seed},
@@ -55,6 +56,28 @@ def _data(data: DataSpec, folder: Path) -> dict[str, Any]:
         result["split"] = dict(data.split)
         result["seed"] = data.seed
     return result
+
+
+def _options(evaluator: str, space: Space, folder: Path) -> dict[str, Any]:
+    function = space.functions.get(evaluator)
+    if function is not None:
+        return _function(function, space.evaluators[evaluator], folder)
+    return {
+        name: _relative(Path(str(value)), folder)
+        if (evaluator, name) in space.files and value is not None
+        else _lists(value)
+        for name, value in space.evaluators[evaluator].items()
+    }
+
+
+def _function(metric: FunctionMetric, options: Json, folder: Path) -> dict[str, Any]:
+    origin = metric.module or _relative(metric.file, folder)
+    return {
+        "function": f"{origin}:{metric.function}",
+        "unit": metric.unit,
+        "goal": "minimize" if metric.lower_is_better else "maximize",
+        "options": _lists(options),
+    }
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -90,8 +90,9 @@ def evaluator_page(facts: Facts, width: int) -> Iterator[str]:
     """All about one evaluator."""
     yield from _head(facts, width)
     fields = [("measures", ", ".join(facts["measures"]))]
-    if facts["needs_labels"]:
-        fields.append(("needs", "data with labels"))
+    needs = ["data with labels"] if facts["needs_labels"] else []
+    if needs := [*needs, *(requirement_words(r) for r in facts["requires"])]:
+        fields.append(("needs", "; ".join(needs)))
     if facts["module"].partition(".")[0] != "evaluators":
         fields.append(("brought by", facts["module"]))
     yield from _fields(fields, width)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 
 
@@ -41,3 +42,26 @@ def choose(front: Mapping[int, Sequence[float]]) -> int | None:
         return round(math.hypot(*scaled), 12)
 
     return min(front, key=lambda n: (distance(front[n]), tuple(front[n]), n))
+
+
+def in_order(front: Mapping[int, Sequence[float]]) -> list[int]:
+    """The whole front: the point to `choose`, then the one to choose without it, and so on."""
+    left, order = dict(front), []
+    while (best := choose(left)) is not None:
+        order.append(best)
+        del left[best]
+    return order
+
+
+def reordered(
+    front: Mapping[int, Sequence[float]], again: Mapping[int, Sequence[float]]
+) -> list[int]:
+    """The points that were measured again, in the order in which to choose them by that.
+
+    Those of the front that were not move as those that were did (by the median), since on other
+    data everything may be a little better or worse: what counts is who is better than whom.
+    """
+    moves = [[b - a for a, b in zip(front[n], losses, strict=True)] for n, losses in again.items()]
+    shift = [statistics.median(move) for move in zip(*moves, strict=True)]
+    whole = {n: [x + s for x, s in zip(losses, shift, strict=True)] for n, losses in front.items()}
+    return [n for n in in_order({**whole, **again}) if n in again]

@@ -5,14 +5,19 @@ Knows nothing of how the estimates were measured.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from evaluators.base import Estimate, Evaluator, Interval, Measurement
 from evaluators.verdicts import Judgement, Verdict, judge, overall
 from search_spaces.constraints import Constraint, Objective
 from search_spaces.space import Space
 from search_spaces.vocabulary import Vocabulary
+
+
+MOST_ROUNDS = 3
+"""What is undecided is measured in up to so many times the usual processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,35 @@ class Judge:
     def judge(self, numbers: Numbers) -> list[Judgement]:
         """One judgement per constraint, in the space's order."""
         return [self._judge(constraint, numbers) for constraint in self._space.constraints]
+
+    def judge_known(self, numbers: Numbers) -> list[Judgement]:
+        """Judgements of the constraints whose metric, and baseline where it matters, is known."""
+        return [
+            self._judge(constraint, numbers)
+            for constraint in self._space.constraints
+            if self._name(constraint) in numbers.estimates
+            and (not constraint.limit.relative or self._name(constraint) in self.baseline.estimates)
+        ]
+
+    def known_losses(self, numbers: Numbers) -> list[float | None]:
+        """The objectives' values, to be minimised; None where one was not measured."""
+        found = [numbers.estimates.get(self._name(o)) for o in self._space.objectives]
+        pairs = zip(found, self._space.objectives, strict=True)
+        return [None if e is None else e.value if o.minimize else -e.value for e, o in pairs]
+
+    def hopes(self, numbers: Numbers, evaluators: Collection[str]) -> tuple[float, ...]:
+        """The objectives' values, to be minimised, as good as they may be.
+
+        Of these evaluators' metrics the better end of the interval counts, of others the value.
+        """
+        hopes = []
+        for objective in self._space.objectives:
+            estimate = numbers.estimates[self._name(objective)]
+            found = self._vocabulary.metric(objective.metric)
+            uncertain = found is not None and found[0].name in evaluators
+            low, high = (estimate.low, estimate.high) if uncertain else (estimate.value,) * 2
+            hopes.append(low if objective.minimize else -high)
+        return tuple(hopes)
 
     def objectives(self, numbers: Numbers) -> tuple[float, ...]:
         """The objectives' values in canonical units, in the space's order."""
@@ -94,3 +128,30 @@ class Judge:
 def verdict_of(judgements: Sequence[Judgement]) -> Verdict:
     """The worst verdict; feasible where there are no constraints."""
     return overall(judgements) if judgements else Verdict.FEASIBLE
+
+
+def next_look(done: int, usual: int, *, undecided: bool, near_front: bool) -> int:
+    """How many processes to measure in, in all, where it was done in `done` of them; 0: enough.
+
+    A first look is one process. What is undecided or may reach the front is measured in the usual
+    number; what is undecided still, in up to `MOST_ROUNDS` times as many. Where a process makes no
+    difference (`usual` 1) more of them tell nothing.
+    """
+    if done < usual:
+        return usual if undecided or near_front else 0
+    most = usual * MOST_ROUNDS
+    return min(most, done + usual) if undecided and 1 < usual and done < most else 0
+
+
+def judgement_json(judgement: Judgement) -> dict[str, Any]:
+    """A judgement as plain data."""
+    constraint = judgement.constraint
+    return {
+        "text": constraint.text,
+        "metric": constraint.metric,
+        "statistic": constraint.statistic,
+        "limit": judgement.limit,
+        "value": judgement.value,
+        "verdict": judgement.verdict,
+        "violation": judgement.violation,
+    }

@@ -67,7 +67,8 @@ class Study:
 
     def load(self) -> None:
         """Read everything now, so that the study can be used after its database was closed."""
-        _ = self.info, self._all, self.confirmed, self.seconds, self._stages
+        _ = self.info, self._all, self.confirmations, self.seconds, self._stages
+        _ = self.data_check
 
     @cached_property
     def info(self) -> StudyRow:
@@ -106,11 +107,15 @@ class Study:
 
     @property
     def best(self) -> Trial | None:
-        """The front's trial nearest to the best of every objective; None: nothing is feasible.
+        """The trial that was chosen by what was confirmed on held-out data.
 
-        Without a front, of models that were built only the one that misses least, else the first.
+        Before that, the front's trial nearest to the best of every objective. None: nothing is
+        feasible, in the search or in the confirmation. Without a front, of models that were built
+        only the one that misses least, else the first.
         """
         front = {t.number: t for t in self.front}
+        if self.confirmations.keys() & front.keys():
+            return front.get(self.info.chosen) if self.info.chosen is not None else None
         number = choose({n: self.losses(t) for n, t in front.items()})
         if number is not None:
             return front[number]
@@ -129,9 +134,24 @@ class Study:
         return [t for t in self.trials if t.row.state in ("failed", "infeasible")]
 
     @cached_property
+    def confirmations(self) -> Mapping[int, ConfirmedRow]:
+        """The front's best by number, measured again on held-out data with the baseline."""
+        return {row.number: row for row in self._reader.confirmations(self.name)}
+
+    @property
     def confirmed(self) -> ConfirmedRow | None:
-        """The chosen model and the baseline, measured again on held-out data."""
-        return self._reader.confirmed(self.name)
+        """What was confirmed of the best trial."""
+        best = self.best
+        return None if best is None else self.confirmations.get(best.number)
+
+    @cached_property
+    def data_check(self) -> Mapping[str, Any] | None:
+        """What the last command found in the data: the fields of `events.DataChecked`, as JSON.
+
+        None where the space has no data, or no command has looked at it yet.
+        """
+        found = self._reader.last_event(self.name, "data_checked")
+        return None if found is None else found.body
 
     @cached_property
     def seconds(self) -> float:

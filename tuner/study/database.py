@@ -14,7 +14,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    create_engine,
+    event,
+    insert,
+    inspect,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
@@ -170,17 +180,37 @@ def _set_pragmas(connection: Any, _record: Any) -> None:
 def _prepare(engine: Engine) -> None:
     with engine.connect() as connection:
         version = _version(connection)
-    if version is None:
+    if version is None or version < SCHEMA_VERSION:
         with engine.begin() as connection:
             _lock(connection)
-            if _version(connection) is None:  # nobody else was quicker
+            found = _version(connection)
+            if found is None:
                 _create(connection)
+            elif found < SCHEMA_VERSION:  # nobody else was quicker
+                _upgrade(connection)
     elif version > SCHEMA_VERSION:
         raise DatabaseError(
             f"the study database {place(engine)} was written by a newer version of this program "
             f"(schema {version}, expected {SCHEMA_VERSION}); update the program, or use another "
             "database"
         )
+
+
+def _upgrade(connection: Connection) -> None:
+    """Give an older database the columns that it lacks, and the views as they are now."""
+    inspector = inspect(connection)
+    for name in reversed(VIEWS):
+        connection.execute(text(f"DROP VIEW IF EXISTS {name}"))
+    for table in metadata.sorted_tables:
+        there = {column["name"] for column in inspector.get_columns(table.name)}
+        for column in table.c:
+            if column.name not in there:
+                kind = column.type.compile(connection.dialect)
+                connection.execute(
+                    text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}")
+                )
+    _create_views(connection)
+    connection.execute(update(versions).values(version=SCHEMA_VERSION))
 
 
 def _version(connection: Connection) -> int | None:
@@ -208,6 +238,10 @@ def _create(connection: Connection) -> None:
             "program did not make; use another database"
         )
     metadata.create_all(connection, checkfirst=False)
+    _create_views(connection)
+    connection.execute(insert(versions).values(version=SCHEMA_VERSION))
+
+
+def _create_views(connection: Connection) -> None:
     for name, query in VIEWS.items():
         connection.execute(text(f"CREATE VIEW {name} AS {query}"))
-    connection.execute(insert(versions).values(version=SCHEMA_VERSION))

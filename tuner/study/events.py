@@ -29,6 +29,17 @@ class StudyStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class DataChecked:
+    """What the data holds, and what accuracy is to be read against. Not sent without data.
+
+    `floors`: for each split that is judged; empty where the data has no labels to tell apart.
+    """
+
+    report: Json  # search_spaces.data_report.DataReport: splits, labels, findings
+    floors: Mapping[str, Json]  # split -> evaluators.floors.Floors
+
+
+@dataclass(frozen=True, slots=True)
 class TrialAsked:
     """A candidate is about to be tried. The baseline has number -1 and role "baseline"."""
 
@@ -85,7 +96,7 @@ class Measured:
     key: str
     cached: bool
     seconds: float
-    estimates: tuple[Json, ...]
+    estimates: tuple[Json, ...]  # and "ratio": to the baseline's, [value, low, high] or None
     detail: tuple[Json, ...]  # the measurements of every process: samples, items, conditions
 
 
@@ -127,11 +138,16 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """The chosen model was measured again, on held-out data; estimates as in `Measured`."""
+    """One of the front's best was measured again, on held-out data; estimates as in `Measured`.
+
+    `verdict` and `constraints` as in `Judged`, by these numbers.
+    """
 
     number: int
     estimates: tuple[Json, ...]
     baseline: tuple[Json, ...]
+    verdict: str = "feasible"
+    constraints: tuple[Json, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +161,7 @@ class StudyStopped:
 
 Event = (
     StudyStarted
+    | DataChecked
     | TrialAsked
     | StageStarted
     | StageFinished

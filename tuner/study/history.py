@@ -36,11 +36,12 @@ class PastTrial:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Earlier commands' work. `confirmed`: the number of the trial that was confirmed."""
+    """Earlier commands' work. `confirmed`: trials that were confirmed; `chosen`: the answer."""
 
     baseline: Numbers | None = None
     trials: Sequence[PastTrial] = ()
-    confirmed: int | None = None
+    confirmed: frozenset[int] = frozenset()
+    chosen: int | None = None
     seconds: float = 0.0
 
 
@@ -52,11 +53,11 @@ def load_history(reader: StudyReader, study: str) -> History:
     for row in reader.constraints(study):
         violations.setdefault(row.number, {})[row.text] = _violation(row)
     rows = reader.trials(study)
-    confirmed = reader.confirmed(study)
     return History(
         baseline=_baseline(reader, study, rows),
         trials=[_past(r, violations.get(r.number, {})) for r in rows if r.number != BASELINE],
-        confirmed=None if confirmed is None else confirmed.number,
+        confirmed=frozenset(c.number for c in reader.confirmations(study)),
+        chosen=reader.study(study).chosen,
         seconds=reader.seconds_spent(study),
     )
 

@@ -103,16 +103,17 @@ class StudyReader:
             )
             return [_measurement_row(row) for row in connection.execute(query)]
 
-    def confirmed(self, study: str) -> ConfirmedRow | None:
-        """The last confirmation on held-out data; None before there is one."""
+    def confirmations(self, study: str) -> list[ConfirmedRow]:
+        """Every trial that was confirmed on held-out data: its last time, the latest at the end."""
         table = schema.confirmations
         with self._study(study) as (connection, study_id):
-            query = _rows(table, study_id).order_by(table.c.id.desc()).limit(1)
-            row = connection.execute(query).first()
-        if row is None:
-            return None
-        estimates, baseline = _objects(row.estimates), _objects(row.baseline)
-        return ConfirmedRow(row.number, estimates, baseline, row.confirmed_at)
+            query = _rows(table, study_id).order_by(table.c.id)
+            rows = connection.execute(query).all()
+        found: dict[int, ConfirmedRow] = {}
+        for row in rows:
+            found.pop(row.number, None)
+            found[row.number] = _confirmed_row(row)
+        return list(found.values())
 
     def events(self, study: str, after: int = 0, limit: int | None = None) -> list[EventRow]:
         """The log in order: events whose id is above `after`, at most `limit`."""
@@ -121,6 +122,14 @@ class StudyReader:
             query = _rows(table, study_id).where(table.c.id > after).order_by(table.c.id)
             rows = connection.execute(query.limit(limit)).all()
         return [EventRow(r.id, r.at, r.kind, r.number, json.loads(r.body)) for r in rows]
+
+    def last_event(self, study: str, kind: str) -> EventRow | None:
+        """The newest event of a kind, such as "data_checked"; None where there is none."""
+        table = schema.events
+        with self._study(study) as (connection, study_id):
+            query = _rows(table, study_id).where(table.c.kind == kind).order_by(table.c.id.desc())
+            r = connection.execute(query.limit(1)).first()
+        return None if r is None else EventRow(r.id, r.at, r.kind, r.number, json.loads(r.body))
 
     def seconds_spent(self, study: str) -> float:
         """How long commands worked on the study, summed up: from a start to its last event."""
@@ -276,6 +285,18 @@ def _metric_row(row: Row[Any]) -> MetricRow:
         high=row.high,
         unit=row.unit,
         samples=row.samples,
+        ratio=None if row.ratio is None else (row.ratio, row.ratio_low, row.ratio_high),
+    )
+
+
+def _confirmed_row(row: Row[Any]) -> ConfirmedRow:
+    return ConfirmedRow(
+        number=row.number,
+        estimates=_objects(row.estimates),
+        baseline=_objects(row.baseline),
+        confirmed_at=row.confirmed_at,
+        verdict=row.verdict,
+        constraints=_objects(row.constraints or "[]"),
     )
 
 

@@ -238,7 +238,13 @@ def _metric_row(estimate: Json) -> Row:
         "high": number_or_none(estimate["high"]),
         "unit": estimate["unit"],
         "samples": estimate["samples"],
+        **_ratio_columns(estimate.get("ratio")),
     }
+
+
+def _ratio_columns(ratio: Sequence[float] | None) -> Row:
+    values = (None, None, None) if ratio is None else tuple(map(number_or_none, ratio))
+    return dict(zip(("ratio", "ratio_low", "ratio_high"), values, strict=True))
 
 
 def _judged(transaction: Transaction, run: Run, event: Judged) -> Run:
@@ -311,6 +317,8 @@ def _confirmed(transaction: Transaction, run: Run, event: Confirmed) -> Run:
         "estimates": to_json(event.estimates),
         "baseline": to_json(event.baseline),
         "confirmed_at": transaction.at,
+        "verdict": event.verdict,
+        "constraints": to_json(event.constraints),
     }
     transaction.run(sql.add_confirmation, row)
     for number, estimates in ((event.number, event.estimates), (BASELINE, event.baseline)):

@@ -86,7 +86,10 @@ class TrialRow:
 
 @dataclass(frozen=True, slots=True)
 class MetricRow:
-    """A metric of a trial with its 95 % interval. `split`: "dev" or "test"."""
+    """A metric of a trial with its 95 % interval. `split`: "dev" or "test".
+
+    `ratio`: to the baseline's value, with its interval, where both were measured in turn.
+    """
 
     number: int
     evaluator: str | None
@@ -98,6 +101,7 @@ class MetricRow:
     high: float | None
     unit: str
     samples: int
+    ratio: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +153,14 @@ class MeasurementRow:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmedRow:
-    """The chosen model and the baseline, measured on held-out data."""
+    """One of the front's best and the baseline, measured on held-out data."""
 
     number: int
     estimates: tuple[Json, ...]
     baseline: tuple[Json, ...]
     confirmed_at: float
+    verdict: str | None
+    constraints: tuple[Json, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
@@ -208,6 +208,7 @@ metrics = _of_a_trial(
     Column("high", Double),
     Column("unit", Text, nullable=False),
     Column("samples", Integer, nullable=False),
+    *(Column(name, Double) for name in ("ratio", "ratio_low", "ratio_high")),  # to the baseline's
 )
 
 constraints = _of_a_trial(
@@ -231,6 +232,8 @@ confirmations = Table(
     Column("estimates", Text, nullable=False),  # JSON
     Column("baseline", Text, nullable=False),  # JSON
     Column("confirmed_at", Double, nullable=False),
+    Column("verdict", Text),
+    Column("constraints", Text),  # JSON
     Index("tune_confirmations_study", "study_id"),
 )
 

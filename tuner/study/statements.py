@@ -85,7 +85,7 @@ class Statements:
         self.put_metrics = upsert(dialect, schema.metrics, *_but_keys(schema.metrics))
         # The evaluator stays: a confirmation does not name it.
         self.put_confirmed = upsert(
-            dialect, schema.metrics, "value", "low", "high", "unit", "samples"
+            dialect, schema.metrics, *(set(_but_keys(schema.metrics)) - {"evaluator"})
         )
         self.add_confirmation = insert(schema.confirmations)
         self.empty_constraints = _empty(schema.constraints)

@@ -50,7 +50,7 @@ JOIN tune_values v
     ON v.study_id = s.id AND v.number = t.number AND v.position = o.position""",
     "tuner_metrics": """
 SELECT s.name AS study, m.number, m.metric, NULLIF(m.statistic, '') AS statistic, m.split,
-    m.value, m.low, m.high, m.unit, m.samples, m.evaluator
+    m.value, m.low, m.high, m.unit, m.samples, m.evaluator, m.ratio, m.ratio_low, m.ratio_high
 FROM tune_studies s JOIN tune_metrics m ON m.study_id = s.id""",
     "tuner_measurements": """
 SELECT s.name AS study, m.number, m.evaluator, m.split, m.key, m.cached, m.seconds,
@@ -79,7 +79,7 @@ SELECT s.name AS study, r.started_at, r.last_event_at, r.stopped_at, r.reason,
     r.last_event_at - r.started_at AS seconds
 FROM tune_studies s JOIN tune_runs r ON r.study_id = s.id""",
     "tuner_confirmations": """
-SELECT s.name AS study, c.number, c.confirmed_at, c.estimates, c.baseline
+SELECT s.name AS study, c.number, c.confirmed_at, c.estimates, c.baseline, c.verdict, c.constraints
 FROM tune_studies s JOIN tune_confirmations c ON c.study_id = s.id""",
     "tuner_events": """
 SELECT e.id, s.name AS study, e.at, e.kind, e.number, e.body

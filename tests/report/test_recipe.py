@@ -1,0 +1,43 @@
+"""The recipe of a trial: a space that is read again as it was meant."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import sample_space
+import yaml
+
+from search_spaces.identity import describe
+from search_spaces.reader import parse_space
+from search_spaces.vocabulary import ParameterSpec, Vocabulary
+from tuner.report.recipe import recipe_text
+
+PERPLEXITY = replace(
+    sample_space.PERPLEXITY,
+    parameters=(
+        ParameterSpec("text", Path, None, "what to read", nullable=True),
+        ParameterSpec("other", Path, None, "what else to read", nullable=True),
+    ),
+)
+VOCABULARY = Vocabulary(
+    sample_space.VOCABULARY.passes,
+    {**sample_space.VOCABULARY.evaluators, "perplexity": PERPLEXITY},
+)
+
+
+def test_files_of_options_are_named_relative_to_the_recipe(tmp_path: Path) -> None:
+    path = sample_space.write_data(tmp_path)
+    (tmp_path / "prose.txt").write_text("Once upon a time.")
+    metrics = "metrics:\n  perplexity: {text: prose.txt}\n"
+    text = sample_space.SPACE.replace("metrics:\n", metrics)
+    space = parse_space(text, path, VOCABULARY).space
+    folder = tmp_path / "tuned" / "study"
+    folder.mkdir(parents=True)
+    builder = {"id": "genai_builder", "pass": "genai_builder", "parameters": {"precision": "int4"}}
+    recipe = recipe_text(space, [builder], "", folder)
+    assert str(tmp_path) not in recipe
+    options = yaml.safe_load(recipe)["metrics"]["perplexity"]
+    assert options == {"text": "../../prose.txt", "other": None}
+    again = parse_space(recipe, folder / "recipe.yaml", VOCABULARY).space
+    assert describe(again)["metrics"] == describe(space)["metrics"]

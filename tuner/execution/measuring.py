@@ -1,0 +1,269 @@
+"""Measures models whose stages are done, each measurement taken from the store if it is there.
+
+Emits an event for every reading. Knows nothing of strategies, and nothing of verdicts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from evaluators.base import Artifact, Estimate, Evaluator, Measurement, MeasurementError
+from evaluators.measure import MEASURE_JOB
+from evaluators.statistics import BLOCK_STATISTICS
+from evaluators.timed import TimedEvaluator
+from evaluators.timing import Timeline
+from search_spaces.candidates import plain
+from search_spaces.space import Space
+from search_spaces.vocabulary import Aspect
+from tuner.execution.job import Failure, Job, Reason
+from tuner.execution.making import Maker, TrialFailed
+from tuner.passes.base import Pass
+from tuner.pipeline.plan import MeasurementPlan, Source, Stage, measurement_plan
+from tuner.pipeline.store import Draft
+from tuner.study.events import BASELINE, Event, Measured, MeasureStarted
+
+Json = dict[str, Any]
+Statistics = Mapping[str, Sequence[str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A candidate whose stages are done: the models after every stage (the first is the source)."""
+
+    number: int
+    stages: tuple[Stage, ...]
+    artifacts: tuple[Artifact, ...]
+
+    @property
+    def model(self) -> Artifact:
+        """The final model."""
+        return self.artifacts[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an evaluator found: its estimates, and the measurement of every process."""
+
+    estimates: tuple[Estimate, ...]
+    measurements: tuple[Measurement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What an evaluator measures of a run. `anchor`: what it is measured beside, or against."""
+
+    plan: MeasurementPlan
+    model: Artifact
+    anchor: Artifact | None
+
+    @property
+    def name(self) -> str:
+        """The same for all candidates that share this measurement."""
+        return self.plan.key(0)
+
+
+@dataclass
+class _Task:
+    """A model that is being measured."""
+
+    run: Run
+    place: Place
+    cached: bool = False
+    seconds: float = 0.0
+    measurements: list[Measurement] = field(default_factory=list)
+
+
+@dataclass
+class Measurer:
+    """Measures runs of one space.
+
+    `reference`: the baseline's run, or None where it failed. `timelines`: evaluator -> every
+    session that it held; another split has timelines of its own.
+    """
+
+    space: Space
+    source: Source
+    passes: Mapping[str, Pass]
+    evaluators: Mapping[str, Evaluator]
+    statistics: Statistics  # metric -> the statistics to report
+    machine: Mapping[str, str]
+    maker: Maker
+    emit: Callable[[Event], None]
+    reference: Callable[[], Run | None]
+    timelines: dict[tuple[str, str], Timeline] = field(default_factory=dict)
+
+    def measure(self, run: Run, evaluator: str, processes: range) -> Reading:
+        """Measure a run's model on the data of the search, or take what is known."""
+        return self.measure_together([run], evaluator, "dev", processes)[0]
+
+    def measure_together(
+        self, runs: Sequence[Run], evaluator: str, split: str, processes: range
+    ) -> list[Reading]:
+        """Measure several models in turn, process by process: A B, B A, A B, ...
+
+        `processes`: the numbers of the processes. Fresh numbers give fresh measurements; numbers
+        that were used before give what is in the store. TrialFailed where one cannot be measured.
+        """
+        engine = self.evaluators[evaluator]
+        tasks = [_Task(run, self._place(run, engine, split)) for run in runs]
+        for task in tasks:
+            self._announce(task, processes)
+        for turn, number in enumerate(processes):
+            for task in tasks if turn % 2 == 0 else reversed(tasks):
+                started = time.monotonic()
+                task.measurements.append(self._measurement(task, number))
+                task.seconds += time.monotonic() - started
+        return [self._reading(engine, task, processes) for task in tasks]
+
+    def anchor_estimates(self, evaluator: str, split: str) -> list[Estimate]:
+        """What an evaluator's sessions on a split say of the baseline beside the candidates."""
+        engine = self.evaluators[evaluator]
+        timeline = self.timelines.get((evaluator, split), Timeline())
+        names = [(m, s) for m in engine.spec.metrics for s in self.statistics[m.name]]
+        found = []
+        for metric, statistic in names:
+            if statistic is None or statistic not in BLOCK_STATISTICS:
+                continue
+            level = timeline.level(metric.name, statistic)
+            if level is not None:
+                value, count = level.interval(), timeline.samples(metric.name)
+                ends = (value.value, value.low, value.high)
+                found.append(Estimate(metric.name, statistic, *ends, metric.unit, count))
+        return found
+
+    def recall(self, evaluator: str, run: Run, measurements: Sequence[Measurement]) -> None:
+        """Take sessions of an earlier command into account."""
+        engine = self.evaluators[evaluator]
+        if isinstance(engine, TimedEvaluator):
+            place = self._place(run, engine, "dev")
+            for number, measurement in enumerate(measurements):
+                key = place.plan.key(number)
+                self._timeline(place).add(place.name, key, measurement)
+
+    def _place(self, run: Run, engine: Evaluator, split: str) -> Place:
+        alone = self._plan(run, engine, split, None)
+        model = run.artifacts[alone.position + 1]
+        beside = isinstance(engine, TimedEvaluator)
+        if not beside and not engine.spec.reference:
+            return Place(alone, model, None)
+        baseline = self.reference()
+        if baseline is None:
+            if not beside:
+                message = "it compares with the baseline, which failed"
+                failure = Failure(Reason.REFUSED, message, True)
+                raise TrialFailed(engine.spec.name, failure, None)
+            return Place(alone, model, None)
+        anchor = self._plan(baseline, engine, split, None)
+        if beside and anchor.description["model"] == alone.description["model"]:
+            return Place(alone, model, None)  # it is the anchor itself
+        plan = self._plan(run, engine, split, anchor)
+        return Place(plan, model, baseline.artifacts[anchor.position + 1])
+
+    def _plan(
+        self, run: Run, engine: Evaluator, split: str, anchor: MeasurementPlan | None
+    ) -> MeasurementPlan:
+        options = self.space.evaluators[engine.spec.name]
+        parts = (engine, options, run.stages, self.passes, self.source, split, self.machine)
+        return measurement_plan(*parts, anchor)
+
+    def _announce(self, task: _Task, numbers: range) -> None:
+        plan, store = task.place.plan, self.maker.store
+        missing = [n for n in numbers if store.get(plan.key(n)) is None]
+        task.cached = not missing
+        if missing:
+            self.emit(MeasureStarted(task.run.number, plan.evaluator, plan.key(missing[0])))
+
+    def _measurement(self, task: _Task, process: int) -> Measurement:
+        plan = task.place.plan
+        key = plan.key(process)
+        entry = self.maker.store.get(key)
+        if entry is None:
+            meta = {
+                "description": plan.description | {"process": process},
+                "pass": f"measure {plan.evaluator}",
+            }
+            entry, _ = self.maker.make(
+                plan.evaluator, key, meta, lambda draft: self._job(task.place, draft)
+            )
+        found = Measurement.from_json(entry.meta["value"])
+        if isinstance(self.evaluators[plan.evaluator], TimedEvaluator):
+            self._timeline(task.place).add(task.place.name, key, found)
+        return found
+
+    def _timeline(self, place: Place) -> Timeline:
+        return self.timelines.setdefault((place.plan.evaluator, place.plan.split), Timeline())
+
+    def _job(self, place: Place, draft: Draft) -> Job:
+        limits, plan = self.space.limits, place.plan
+        function = self.space.functions.get(plan.evaluator)
+        payload = {
+            "evaluator": plan.evaluator,
+            "model": place.model.to_json(),
+            "options": plain(self.space.evaluators[plan.evaluator]),
+            "data": None if self.space.data is None else self.space.data.to_json(),
+            "split": plan.split,
+            "reference": None if place.anchor is None else place.anchor.to_json(),
+            "function": None if function is None else function.to_json(),
+        }
+        times = any(
+            Aspect.RUNTIME in m.depends_on for m in self.evaluators[plan.evaluator].spec.metrics
+        )
+        return Job(MEASURE_JOB, payload, draft.log, limits.time, limits.memory, exclusive=times)
+
+    def _reading(self, engine: Evaluator, task: _Task, numbers: range) -> Reading:
+        estimates = self._summarise(engine, task)
+        measured = Measured(
+            task.run.number,
+            task.place.plan.evaluator,
+            task.place.plan.split,
+            task.place.plan.key(numbers[0]),
+            task.cached,
+            0.0 if task.cached else task.seconds,
+            tuple(estimate_json(e) for e in estimates),
+            tuple(m.to_json() for m in task.measurements),
+        )
+        self.emit(measured)
+        faults = [fault for m in task.measurements for fault in m.faults]
+        if faults and task.run.number != BASELINE:
+            failure = Failure(Reason.DEAD, faults[0], True)
+            raise TrialFailed(engine.spec.name, failure, None)
+        return Reading(estimates, tuple(task.measurements))
+
+    def _summarise(self, engine: Evaluator, task: _Task) -> tuple[Estimate, ...]:
+        try:
+            return tuple(
+                self._estimate(engine, task, metric.name, statistic)
+                for metric in engine.spec.metrics
+                if metric.is_of(task.place.model.format)
+                for statistic in self.statistics[metric.name]
+            )
+        except MeasurementError as error:
+            failure = Failure(Reason.REFUSED, str(error), True)
+            raise TrialFailed(engine.spec.name, failure, None) from error
+
+    def _estimate(
+        self, engine: Evaluator, task: _Task, metric: str, statistic: str | None
+    ) -> Estimate:
+        if isinstance(engine, TimedEvaluator):
+            timeline = self._timeline(task.place)
+            return engine.estimate(task.measurements, metric, statistic, timeline)
+        options = self.space.evaluators[engine.spec.name]
+        return engine.summarise(task.measurements, options, metric, statistic)
+
+
+def estimate_json(estimate: Estimate) -> Json:
+    """An estimate as plain data."""
+    ratio = estimate.ratio
+    return {
+        "metric": estimate.metric,
+        "statistic": estimate.statistic,
+        "value": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "unit": estimate.unit,
+        "samples": estimate.samples,
+        "ratio": None if ratio is None else [ratio.value, ratio.low, ratio.high],
+    }
