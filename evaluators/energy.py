@@ -27,6 +27,8 @@ from search_spaces.vocabulary import INPUT, Aspect, EvaluatorSpec, MetricSpec, P
 _PROCESSES_DIFFER = 0.05
 """What the energy of one model in two processes is assumed to differ by (relative)."""
 
+_GENERATING = ("genai", "quantized", "hf", "adapter")
+
 
 def _count(
     name: str, default: int, low: int, text: str, formats: tuple[str, ...] = ()
@@ -55,7 +57,7 @@ class Energy(Evaluator):
         help="joules of a request, where the machine reports them (RAPL, NVML)",
         parameters=(
             _count("prompt_tokens", 64, 1, "tokens of a request's prompt"),
-            _count("new_tokens", 16, 2, "tokens that a request generates", ("genai",)),
+            _count("new_tokens", 16, 2, "tokens that a request generates", _GENERATING),
             _count("batch", 1, 1, "sequences of a request"),
             _count("processes", 2, 1, "fresh processes to measure in"),
             _count("blocks", 5, 2, "blocks of requests per process"),
@@ -74,8 +76,8 @@ class Energy(Evaluator):
                 unavailable=unavailable,
             ),
         ),
-        formats=frozenset({"genai", "onnx"}),
-        libraries=("onnxruntime", "onnxruntime-genai"),
+        formats=frozenset({"hf", "quantized", "adapter", "genai", "onnx"}),
+        libraries=("onnxruntime", "onnxruntime-genai", "torch", "transformers"),
     )
 
     def __init__(self, powercap: Path = POWERCAP) -> None:

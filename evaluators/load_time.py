@@ -87,7 +87,7 @@ class LoadTime(Evaluator):
             file_cache.evict(files)
         conditions: Json = {"cached": file_cache.cached(files), "load_before": machine.load()}
         started = time.perf_counter_ns()
-        opened = _open(model)
+        opened = open_runtime(model)
         ready = (time.perf_counter_ns() - started) / 1e9
         first = _first_answer(opened, model, whole(options, "prompt_tokens"))
         conditions |= opened.conditions() | machine.conditions()
@@ -124,7 +124,8 @@ def _import_libraries(model: Artifact) -> None:
         getattr(transformers, str(name), None)  # imported when it is asked for
 
 
-def _open(model: Artifact) -> Any:
+def open_runtime(model: Artifact) -> Any:
+    """Load the model in its own runtime; what it gives can be sent requests that are timed."""
     if model.format == "genai":
         from evaluators.runtimes.genai import Generation
 

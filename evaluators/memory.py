@@ -27,6 +27,9 @@ def _metric(name: str, text: str) -> MetricSpec:
     return MetricSpec(name, "B", True, depends_on, text, unavailable=unavailable)
 
 
+_GENERATING = ("genai", "quantized", "hf", "adapter")
+
+
 def _count(
     name: str, default: int, low: int, text: str, formats: tuple[str, ...] = ()
 ) -> ParameterSpec:
@@ -60,7 +63,7 @@ class Memory(Evaluator):
         help="memory that the loaded model takes, at its peak and idle",
         parameters=(
             _count("prompt_tokens", 64, 1, "tokens of a request's prompt"),
-            _count("new_tokens", 16, 2, "tokens that a request generates", ("genai",)),
+            _count("new_tokens", 16, 2, "tokens that a request generates", _GENERATING),
             _count("batch", 1, 1, "sequences of a request"),
             _count("processes", 2, 1, "fresh processes to measure in"),
         ),
@@ -69,8 +72,8 @@ class Memory(Evaluator):
             _metric("memory_loaded", "resident memory of the model between requests"),
             _metric("gpu_memory", "most memory in use on the GPUs while requests run"),
         ),
-        formats=frozenset({"genai", "onnx"}),
-        libraries=("onnxruntime", "onnxruntime-genai"),
+        formats=frozenset({"hf", "quantized", "adapter", "genai", "onnx"}),
+        libraries=("onnxruntime", "onnxruntime-genai", "torch", "transformers"),
     )
 
     def processes(self, options: Mapping[str, Value]) -> int:

@@ -5,6 +5,7 @@ Knows nothing of passes or of the search.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,9 @@ from functools import partial
 from typing import Any, ClassVar
 
 from evaluators.base import Artifact, Json, Measurement, MeasurementError
-from evaluators.runtimes.errors import refusals
+from evaluators.load_time import open_runtime
+from evaluators.runtimes.genai_threads import ThreadedGeneration
+from evaluators.runtimes.models import generates
 from evaluators.timed import TimedEvaluator, session_parameters
 from evaluators.workloads import Workload, synthetic_prompt, whole
 from search_spaces.data import DataSpec
@@ -21,7 +24,9 @@ from search_spaces.vocabulary import INPUT, Aspect, EvaluatorSpec, MetricSpec, P
 
 TOKENS, ITEMS = "throughput", "items_throughput"
 _STATISTICS = ("p50", "mean")
-_GENERATING, _CLASSIFYING = frozenset({"genai"}), frozenset({"onnx"})
+_CHECKPOINTS = frozenset({"hf", "adapter"})  # of either kind of model
+_GENERATING = frozenset({"genai", "quantized"}) | _CHECKPOINTS
+_CLASSIFYING = frozenset({"onnx"}) | _CHECKPOINTS
 
 
 def _metric(name: str, unit: str, text: str, formats: frozenset[str]) -> MetricSpec:
@@ -32,13 +37,13 @@ def _metric(name: str, unit: str, text: str, formats: frozenset[str]) -> MetricS
 def _count(
     name: str, default: int, text: str, formats: frozenset[str] = frozenset()
 ) -> ParameterSpec:
-    applies: dict[str, tuple[Value, ...]] = {INPUT: tuple(formats)} if formats else {}
+    applies: dict[str, tuple[Value, ...]] = {INPUT: tuple(sorted(formats))} if formats else {}
     return ParameterSpec(name=name, type=int, default=default, help=text, low=1, applies=applies)
 
 
 def _session() -> tuple[ParameterSpec, ...]:
     """As every timed evaluator's, but that a block is one stretch of time, not some requests."""
-    seconds = "the shortest time of a block, in seconds; each thread ends the request it is at"
+    seconds = "the shortest time of a block, in seconds; it ends with an answer of each thread"
     warmup = "the most blocks before the first that counts"
     changed = {
         "seconds": {"default": 0.5, "help": seconds, "low": 0.01},
@@ -52,12 +57,13 @@ class Throughput(TimedEvaluator):
     """Counts what a model gets done while it is kept busy, in turn with the baseline.
 
     `concurrency` threads send requests to the one loaded model, each the next one as soon as its
-    last one was answered; every request has `batch` sequences. For a block's time each thread's
-    requests are divided by the time it took for them, and the threads' rates are added up. A
-    language model has `throughput`, in generated tokens per second (reading the prompts takes
-    part of the time, but their tokens are not counted), a classifier `items_throughput`, in texts
-    per second. Higher is better. In onnxruntime-genai, more than one request at once is sent
-    through its C interface, since its Python module lets one thread compute at a time.
+    last one was answered; every request has `batch` sequences. A block is the time from when each
+    of the threads has had an answer until, some seconds later, each has had another; the answers in
+    it are counted. A language model has `throughput`, in generated tokens per second (reading the
+    prompts takes part of the time, but their tokens are not counted), a classifier
+    `items_throughput`, in texts per second. Higher is better. In onnxruntime-genai, more than one
+    request at once is sent through its C interface, since its Python module lets one thread
+    compute at a time.
     """
 
     spec: ClassVar = EvaluatorSpec(
@@ -76,12 +82,12 @@ class Throughput(TimedEvaluator):
             _metric(ITEMS, "items/s", "classified texts per second", _CLASSIFYING),
         ),
         formats=_GENERATING | _CLASSIFYING,
-        libraries=("onnxruntime", "onnxruntime-genai"),
+        libraries=("onnxruntime", "onnxruntime-genai", "torch", "transformers"),
     )
 
     def open(self, model: Artifact, options: Mapping[str, Value]) -> Workload:
         """The loaded model and its threads."""
-        if model.format == "genai":
+        if generates(model):
             send, conditions = _generating(model, options)
             metric, units = TOKENS, whole(options, "batch") * whole(options, "new_tokens")
         else:
@@ -124,39 +130,72 @@ class Busy:
 
     def request(self) -> Mapping[str, float]:
         """Units per second, of all threads together."""
-        busy = [self._pool.submit(self._keep_busy) for _ in range(self._threads)]
-        return {self._metric: self._units * sum(future.result() for future in busy)}
+        block = _Block(self._threads, self._seconds)
+        busy = [self._pool.submit(block.keep_busy, i, self._send) for i in range(self._threads)]
+        for future in busy:
+            future.result()
+        return {self._metric: self._units * block.rate()}
 
     def conditions(self) -> Json:
         """How the model runs, and how many requests at once."""
         return self._conditions | {"concurrency": self._threads}
 
-    def _keep_busy(self) -> float:
-        """Requests per second of one thread."""
-        count, started = 0, time.perf_counter()
-        while True:
-            self._send()
-            count += 1
-            seconds = time.perf_counter() - started
-            if seconds >= self._seconds:
-                return count / seconds
+
+class _Block:
+    """A stretch of time in which every thread was busy from its begin to its end.
+
+    It begins when the last of the threads has its first answer, and ends when, after so many
+    seconds, the last of them has another. Until then all go on, so that no request that counts had
+    the machine to itself; and as both ends are answers, none is cut.
+    """
+
+    def __init__(self, threads: int, seconds: float) -> None:
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._yet_to_begin, self._yet_to_end = set(range(threads)), set(range(threads))
+        self._answers: list[float] = []
+        self._began = 0.0
+        self._over = False
+
+    def keep_busy(self, thread: int, send: Callable[[], object]) -> None:
+        """Be one of the threads."""
+        try:
+            while not self._over:
+                send()
+                self._note(thread)
+        finally:
+            self._over = True  # where one fails, the others need not go on
+
+    def rate(self) -> float:
+        """Requests per second."""
+        return len(self._answers) / (self._answers[-1] - self._began)
+
+    def _note(self, thread: int) -> None:
+        with self._lock:
+            now = time.perf_counter()
+            if self._over:
+                return
+            if self._yet_to_begin:
+                self._yet_to_begin.discard(thread)
+                self._began = now
+                return
+            self._answers.append(now)
+            if now - self._began >= self._seconds:
+                self._yet_to_end.discard(thread)
+                self._over = not self._yet_to_end
 
 
 def _generating(model: Artifact, options: Mapping[str, Value]) -> tuple[Callable[[], object], Json]:
-    from evaluators.runtimes.genai import Generation
-    from evaluators.runtimes.genai_threads import ThreadedGeneration
-
     new_tokens = whole(options, "new_tokens")
-    generation = Generation(model.path)
-    prompt = synthetic_prompt(
-        generation.config, whole(options, "batch"), whole(options, "prompt_tokens")
-    )
-    generation.check(prompt, new_tokens)
-    conditions = generation.conditions()
-    if whole(options, "concurrency") == 1:
-        return partial(generation.request, prompt, new_tokens), conditions
-    room = generation.least_cache()
-    del generation  # the model is not to be loaded twice
+    opened = open_runtime(model)
+    shape = whole(options, "batch"), whole(options, "prompt_tokens")
+    prompt = synthetic_prompt(opened.config, *shape)
+    opened.check(prompt, new_tokens)
+    conditions = opened.conditions()
+    if whole(options, "concurrency") == 1 or model.format != "genai":
+        return partial(opened.request, prompt, new_tokens), conditions
+    room = opened.least_cache()
+    del opened  # the model is not to be loaded twice
     threaded = ThreadedGeneration(model.path)
     return partial(threaded.generate, prompt, new_tokens, room), conditions
 
@@ -164,14 +203,10 @@ def _generating(model: Artifact, options: Mapping[str, Value]) -> tuple[Callable
 def _classifying(
     model: Artifact, options: Mapping[str, Value]
 ) -> tuple[Callable[[], object], Json]:
-    from evaluators.runtimes.onnx import Encoder
-
-    encoder = Encoder(model.path)
+    encoder = open_runtime(model)
     tokens, limit = whole(options, "prompt_tokens"), encoder.context_length
     if limit is not None and tokens > limit:
         raise MeasurementError(f"prompt_tokens is {tokens}, over the model's context of {limit}")
     rows = synthetic_prompt(encoder.config, whole(options, "batch"), tokens).tolist()
-    with refusals("onnxruntime cannot run the model"):
-        encoder.logits(rows)
-    feed = encoder.feed(rows)
-    return partial(encoder.request, feed), encoder.conditions()
+    encoder.logits(rows)  # whether it runs, and gives what it should
+    return partial(encoder.request, encoder.feed(rows)), encoder.conditions()

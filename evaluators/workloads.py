@@ -8,10 +8,10 @@ from __future__ import annotations
 import random
 import statistics
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from evaluators.base import Artifact, Json, MeasurementError
+from evaluators.runtimes.models import generates
 from search_spaces.vocabulary import Value
 
 if TYPE_CHECKING:
@@ -40,17 +40,15 @@ def open_workload(model: Artifact, options: Mapping[str, Value]) -> Workload:
     A request gives "latency", and of a model that generates "ttft" and "tpot", in seconds.
     MeasurementError where the model cannot be loaded, or cannot take the request.
     """
-    return (Generating if model.format == "genai" else Classifying)(model.path, options)
+    return (Generating if generates(model) else Classifying)(model, options)
 
 
 class Generating:
     """A prompt, and tokens generated after it."""
 
-    def __init__(self, folder: Path, options: Mapping[str, Value]) -> None:
-        from evaluators.runtimes.genai import Generation
-
+    def __init__(self, model: Artifact, options: Mapping[str, Value]) -> None:
         self._new_tokens = whole(options, "new_tokens")
-        self._generation = Generation(folder)
+        self._generation = _generation(model)
         shape = whole(options, "batch"), whole(options, "prompt_tokens")
         self._prompt = synthetic_prompt(self._generation.config, *shape)
         self._generation.check(self._prompt, self._new_tokens)
@@ -63,16 +61,25 @@ class Generating:
 
     def conditions(self) -> Json:
         """The device really used, session options, versions."""
-        return self._generation.conditions()
+        found: Json = self._generation.conditions()
+        return found
+
+
+def _generation(model: Artifact) -> Any:
+    if model.format == "genai":
+        from evaluators.runtimes.genai import Generation
+
+        return Generation(model.path)
+    from evaluators.runtimes.torch_models import TorchLanguageModel
+
+    return TorchLanguageModel(model)
 
 
 class Classifying:
     """Texts of one length, classified together."""
 
-    def __init__(self, folder: Path, options: Mapping[str, Value]) -> None:
-        from evaluators.runtimes.onnx import Encoder
-
-        self._encoder = Encoder(folder)
+    def __init__(self, model: Artifact, options: Mapping[str, Value]) -> None:
+        self._encoder = _encoder(model)
         tokens, limit = whole(options, "prompt_tokens"), self._encoder.context_length
         if limit is not None and tokens > limit:
             raise MeasurementError(
@@ -88,7 +95,18 @@ class Classifying:
 
     def conditions(self) -> Json:
         """The provider really used, session options, versions."""
-        return self._encoder.conditions()
+        found: Json = self._encoder.conditions()
+        return found
+
+
+def _encoder(model: Artifact) -> Any:
+    if model.format == "onnx":
+        from evaluators.runtimes.onnx import Encoder
+
+        return Encoder(model.path)
+    from evaluators.runtimes.torch_models import TorchClassifier
+
+    return TorchClassifier(model)
 
 
 def synthetic_prompt(config: Json, batch: int, tokens: int) -> NDArray[np.int32]:

@@ -95,7 +95,8 @@ def test_what_was_measured_is_kept_with_how(ran: Ran) -> None:
 
 def test_the_search_value_and_the_confirmed_value_stand_side_by_side(ran: Ran) -> None:
     confirmed = {e["metric"]: e for e in ran.summary["confirmed"]["estimates"]}
-    assert set(confirmed) == {"latency", "ttft", "tpot", "accuracy", "size"}
+    wanted = {"latency", "ttft", "tpot", "accuracy", "f1", "macro_f1", "size"}
+    assert set(confirmed) == wanted
     assert confirmed["size"]["value"] == ran.summary["chosen"]["metrics"]["size"]["value"]
     assert confirmed["latency"]["low"] <= confirmed["latency"]["value"]
     assert "confirmed" in ran.done.stdout

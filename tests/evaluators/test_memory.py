@@ -117,6 +117,14 @@ def test_a_classifier_has_memory_too(measured: Any, tiny_onnx: Path) -> None:
     assert json.loads(json.dumps(found.conditions)) == found.conditions
 
 
+def test_mapped_weights_of_a_checkpoint_count_as_read_ones_do(
+    measured: Any, models: dict[int, Path]
+) -> None:
+    source = models[2].parent.parent / "hf2"
+    found = measured(Artifact("hf", source))
+    assert 0 <= value(found, "memory_loaded") - weights(models[2]) < 12 * MB
+
+
 def test_a_workload_beyond_the_context_is_refused(tiny_genai: Path) -> None:
     with pytest.raises(MeasurementError, match="over the model's context of 256"):
         Memory().measure(

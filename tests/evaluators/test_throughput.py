@@ -33,19 +33,22 @@ def measure(model: Artifact, **changes: Any) -> Measurement:
 
 
 class Sleeper:
-    """Requests that take 20 ms, however many there are at once."""
+    """Requests that take 20 ms each: however many there are at once, or one after another."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: bool = True) -> None:
         self.now = self.most = self.count = 0
         self._lock = threading.Lock()
+        self._turn = threading.Semaphore(100 if at_once else 1)
 
     def send(self) -> None:
-        with self._lock:
-            self.now, self.count = self.now + 1, self.count + 1
-            self.most = max(self.most, self.now)
-        time.sleep(0.02)
-        with self._lock:
-            self.now -= 1
+        with self._turn:
+            with self._lock:
+                self.now, self.count = self.now + 1, self.count + 1
+                self.most = max(self.most, self.now)
+            time.sleep(0.02)
+            with self._lock:
+                self.now -= 1
+        time.sleep(0.001)  # for another thread to have its turn
 
 
 @pytest.mark.parametrize("threads", [1, 4])
@@ -57,15 +60,23 @@ def test_as_many_requests_are_under_way_as_asked_for(threads: int) -> None:
     elapsed = time.perf_counter() - started
     assert sleeper.most == threads
     assert sleeper.now == 0
-    # Ten units a request; every thread counts its own time, of which it wastes little.
-    assert 10 * sleeper.count / elapsed <= rate <= 10 * threads / 0.02
+    assert elapsed > 0.1
+    # Ten units a request. A thread has at most one answer more than fits into 100 ms.
+    assert 10 * threads / elapsed < rate <= 10 * threads * (1 / 0.02 + 1 / 0.1)
     assert busy.conditions() == {"concurrency": threads}
+
+
+def test_requests_that_wait_for_each_other_are_no_faster_together() -> None:
+    sleeper = Sleeper(at_once=False)
+    rate = Busy(sleeper.send, 4, 0.001, "throughput", 1, {}).request()["throughput"]
+    assert sleeper.most == 1
+    assert rate < 1.7 / 0.02  # adding up what each thread saw would give 2.08
 
 
 def test_a_block_is_never_without_a_request() -> None:
     sleeper = Sleeper()
     assert Busy(sleeper.send, 1, 0.001, "throughput", 1, {}).request()["throughput"] > 0
-    assert sleeper.count == 1
+    assert sleeper.count == 2  # one to begin with, which is not counted
 
 
 def test_what_a_thread_raises_is_not_lost() -> None:
@@ -111,9 +122,19 @@ def test_it_is_measured_beside_the_baseline(tiny_onnx: Path) -> None:
     assert [len(block) for block in found.anchor["items_throughput"]] == [1, 1]
 
 
-def test_higher_is_better_and_each_kind_has_its_own() -> None:
+def test_each_kind_of_model_has_its_own_rate() -> None:
     of = {m.name: [f for f in ("genai", "onnx") if m.is_of(f)] for m in Throughput.spec.metrics}
     assert of == {"throughput": ["genai"], "items_throughput": ["onnx"]}
+    assert all(metric.is_of("hf") for metric in Throughput.spec.metrics)
+
+
+def test_a_checkpoint_is_kept_busy_in_torch(tiny_llama: Path) -> None:
+    found = measure(Artifact("hf", tiny_llama), concurrency=2)
+    assert found.samples.keys() == {"throughput"}
+    assert found.conditions["runtime"] == "torch"
+
+
+def test_rates_say_that_more_is_better() -> None:
     assert not any(metric.lower_is_better for metric in Throughput.spec.metrics)
 
 

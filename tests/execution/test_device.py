@@ -82,9 +82,13 @@ class Bench:
         payload["started"] = str(self.folder / f"{name}.started")
         return "measure", payload, {"exclusive": True}
 
-    def wait_for(self, name: str) -> tuple[str, dict[str, Any], Any]:
-        """A job that waits until there is a file of that name."""
-        return "wait_for", {"file": str(self.folder / name)}, {}
+    def measure_when_told(self, seconds: float) -> Callable[[], None]:
+        """A command that measures as soon as the function returned here is called."""
+        ready, told = self.folder / "ready", self.folder / "told"
+        wait = {"ready": str(ready), "file": str(told)}
+        self.start(("wait_for", wait, {}), self.measure(seconds))
+        wait_until(ready.exists)
+        return told.touch
 
     def start(self, *jobs: tuple[str, dict[str, Any], Any]) -> Command:
         """A command that runs these jobs one after another."""
@@ -206,10 +210,10 @@ def test_a_job_that_stands_still_and_is_resumed_by_somebody_is_stopped_again(
 
 
 def test_pauses_count_against_no_limit_and_are_told(bench: Bench) -> None:
-    bench.start(bench.wait_for("told"), bench.measure(2.2))
+    measure = bench.measure_when_told(2.2)
     trainer = bench.start(bench.train(600, time_limit=2))
     bench.wait_for_steps()
-    (bench.folder / "told").touch()
+    measure()
     ((value, failure, took),) = trainer.results()
     assert (value, failure) == ({"steps": 600}, None)
     assert 0.6 <= took["seconds"] <= 2.2
@@ -245,12 +249,14 @@ def run(bench: Bench, workers: Workers) -> Run:
 
 
 def test_the_studys_deadline_ends_a_job_that_stands_still(bench: Bench, run: Run) -> None:
-    def measure() -> None:  # once the job runs
-        if not bench.commands and min(bench.counts()) > 0:
-            bench.start(bench.measure(60))
+    measure = bench.measure_when_told(60)
+
+    def measure_once_it_runs() -> None:
+        if min(bench.counts()) > 0:
+            measure()
 
     started = time.monotonic()
-    outcome = run(bench.train(), deadline=started + 3, on_tick=measure)
+    outcome = run(bench.train(), deadline=started + 4, on_tick=measure_once_it_runs)
     assert outcome.failure is not None
     assert outcome.failure.reason is Reason.DEADLINE
     assert 0 < outcome.paused < PATIENCE

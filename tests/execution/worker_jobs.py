@@ -136,7 +136,8 @@ def measure(payload: Json) -> Json:
 
 
 def wait_for(payload: Json) -> Json:
-    """Wait until there is a file."""
+    """Make a file, and wait until there is another."""
+    Path(payload["ready"]).touch()
     while not Path(payload["file"]).exists():
         time.sleep(0.005)
     return {}

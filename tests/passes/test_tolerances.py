@@ -98,6 +98,13 @@ def test_language_models_lie_within_what_is_explained(
     assert within(name, zoo.model("llama", format_), run_pass, tones, changes)
 
 
+def test_a_quantised_graph_that_is_run_unfused_lies_within_what_is_explained(
+    zoo: Zoo, run_pass: Runner, tones: DataSpec
+) -> None:
+    quantised = zoo.made("static_int8", "bert", "onnx")
+    assert within("session", quantised, run_pass, tones, {"graph_optimization_level": "disable"})
+
+
 @pytest.mark.parametrize(
     ("name", "changes"),
     [

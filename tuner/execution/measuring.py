@@ -17,7 +17,7 @@ from evaluators.timed import TimedEvaluator
 from evaluators.timing import Timeline
 from search_spaces.candidates import plain
 from search_spaces.space import Space
-from search_spaces.vocabulary import Aspect
+from search_spaces.vocabulary import Aspect, MetricSpec
 from tuner.execution.job import Failure, Job, Reason
 from tuner.execution.making import Maker, TrialFailed
 from tuner.passes.base import Pass
@@ -236,13 +236,25 @@ class Measurer:
         try:
             return tuple(
                 self._estimate(engine, task, metric.name, statistic)
-                for metric in engine.spec.metrics
-                if metric.is_of(task.place.model.format)
+                for metric in self._metrics(engine, task)
                 for statistic in self.statistics[metric.name]
             )
         except MeasurementError as error:
             failure = Failure(Reason.REFUSED, str(error), True)
             raise TrialFailed(engine.spec.name, failure, None) from error
+
+    def _metrics(self, engine: Evaluator, task: _Task) -> list[MetricSpec]:
+        """Those that such a model has; MeasurementError where one is asked for that it lacks."""
+        specs = [m for m in engine.spec.metrics if m.is_of(task.place.model.format)]
+        if not isinstance(engine, TimedEvaluator):
+            return specs
+        asked = {objective.metric for objective in self.space.objectives}
+        asked |= {constraint.metric for constraint in self.space.constraints}
+        found = [m for m in specs if m.name in task.measurements[0].samples]
+        lacking = sorted(asked & ({m.name for m in specs} - {m.name for m in found}))
+        if lacking:
+            raise MeasurementError(f"the model has no {lacking[0]}: it does not generate")
+        return found
 
     def _estimate(
         self, engine: Evaluator, task: _Task, metric: str, statistic: str | None

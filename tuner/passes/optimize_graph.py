@@ -17,7 +17,7 @@ from search_spaces.problems import hint, listed
 from search_spaces.vocabulary import Aspect, ParameterSpec, PassSpec, Value
 from tuner.graphs import folders, nodes, quiet
 from tuner.passes.base import Pass, PassError, StageContext
-from tuner.passes.tolerances import EXACT
+from tuner.passes.tolerances import FUSED
 
 TRANSFORMERS: dict[str, tuple[Value, ...]] = {"tool": ("ort_transformers",)}
 STEPS = (
@@ -147,8 +147,8 @@ class OptimizeGraph(Pass):
         return {}
 
     def tolerance(self, parameters: Mapping[str, Value], model_format: str) -> float | None:
-        """Nothing but rounding."""
-        return EXACT
+        """Rounding, of 8-bit operators too."""
+        return FUSED
 
     def run(self, context: StageContext) -> None:
         """Rewrite, and link the model's other files."""

@@ -23,7 +23,7 @@ from evaluators.runtimes.providers import (
 from search_spaces.vocabulary import INPUT, Aspect, ParameterSpec, PassSpec, Value
 from tuner.models.links import link_or_copy
 from tuner.passes.base import Pass, PassError, StageContext
-from tuner.passes.tolerances import EXACT, OTHER_PROVIDER
+from tuner.passes.tolerances import FUSED, OTHER_PROVIDER
 
 GENAI_CONFIG = "genai_config.json"
 
@@ -222,7 +222,7 @@ class Session(Pass):
         """Little; no comparison where no option can change numbers."""
         if self.relevant(parameters, frozenset({Aspect.WEIGHTS}), model_format) is None:
             return None
-        return OTHER_PROVIDER if parameters["execution_provider"] == "openvino" else EXACT
+        return OTHER_PROVIDER if parameters["execution_provider"] == "openvino" else FUSED
 
     def run(self, context: StageContext) -> None:
         """Link the model's files and write its configuration anew."""
