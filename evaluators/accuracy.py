@@ -81,8 +81,8 @@ class Accuracy(Evaluator):
                 name="floor",
                 type=str,
                 default="majority",
-                help="a model that is right no more often than always answering the most frequent "
-                "label is dead; none: it is not, where accuracy is not what counts",
+                help="majority: a model no better than always answering the most frequent label "
+                "is dead; none: it is not",
                 choices=("majority", "none"),
             ),
         ),

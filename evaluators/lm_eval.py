@@ -58,7 +58,7 @@ class LmEval(Evaluator):
         version=1,
         help="tasks of lm-evaluation-harness, own task files included",
         parameters=(
-            ParameterSpec("tasks", list, (), "names of tasks; one or more"),
+            ParameterSpec("tasks", list, (), "names of tasks, one or more; it has no default"),
             ParameterSpec(
                 name="task_folder",
                 type=Path,

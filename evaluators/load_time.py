@@ -53,7 +53,7 @@ class LoadTime(Evaluator):
                 "file_cache",
                 str,
                 "warm",
-                "whether the system has the model's files in memory before",
+                "warm: the system has the model's files in memory before; cold: it has not",
                 choices=("warm", "cold"),
             ),
             ParameterSpec("prompt_tokens", int, 64, "tokens of the first request's prompt", low=1),

@@ -70,7 +70,9 @@ def overall(judgements: Sequence[Judgement]) -> Verdict:
     return next((verdict for verdict in order if verdict in found), Verdict.FEASIBLE)
 
 
-def difference(estimate: Estimate, baseline: Estimate, factor: float) -> Interval:
+def difference(
+    estimate: Estimate | Interval, baseline: Estimate | Interval, factor: float
+) -> Interval:
     """The estimate less factor x baseline, from two independent intervals.
 
     Each end adds in quadrature the distances of the two ends that lead there, which keeps

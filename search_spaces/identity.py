@@ -37,7 +37,8 @@ def _more(space: Space) -> Json:
         for name, metric in space.functions.items()
     }
     found: Json = {"functions": functions} if functions else {}
-    return found | ({"build_only": True} if space.build_only else {})
+    found |= {"build_only": True} if space.build_only else {}
+    return found | ({} if space.limits.fidelity else {"fidelity": False})
 
 
 def _data(space: Space) -> Json:

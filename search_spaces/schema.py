@@ -279,6 +279,7 @@ def _limits() -> Schema:
     keys = {
         "time": _or_null(_duration("Of each stage and measurement: 90s, 8m or 1h30m.")),
         "memory": _or_null(memory),
+        "fidelity": _flag("Models that a stage changed beyond what its pass explains are dead."),
     }
     return _mapping(keys, "What each stage and each measurement may take.")
 

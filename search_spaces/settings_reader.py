@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from search_spaces.node_values import (
+    flag,
     is_nothing,
     mapping,
     one_word,
@@ -21,7 +23,7 @@ from search_spaces.yaml_nodes import Entry, Node
 
 STRATEGIES = ("tpe", "grid", "random")
 _SEARCH_KEYS = ("strategy", "trials", "max_time", "seed")
-_LIMIT_KEYS = ("time", "memory")
+_LIMIT_KEYS = ("time", "memory", "fidelity")
 MAX_SEED = 2**32 - 1  # what NumPy takes
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
 """What a space may be called."""
@@ -50,7 +52,7 @@ def read_limits(node: Node, problems: Problems) -> Limits:
     if memory is not None and not is_nothing(memory.node):
         expected = "a size such as 4GB or 512MiB"
         size = parsed(memory.node, "limits.memory", expected, parse_size, problems)
-    return Limits(Limits().time if seconds is None else seconds, size)
+    return Limits(Limits().time if seconds is None else seconds, size, _fidelity(entries, problems))
 
 
 def read_model(node: Node, base: Path, problems: Problems) -> Reference | None:
@@ -81,6 +83,12 @@ def _checked_name(text: str) -> str:
 def name_of_file(path: Path) -> str:
     """A name out of a file's, in which all that a name cannot have becomes `_`."""
     return re.sub(r"[^A-Za-z0-9 ._-]", "_", path.stem).lstrip(" ._-")[:100] or "space"
+
+
+def _fidelity(entries: Mapping[str, Entry], problems: Problems) -> bool:
+    entry = entries.get("fidelity")
+    found = None if entry is None else flag(entry.node, "limits.fidelity", problems)
+    return Limits().fidelity if found is None else found
 
 
 def _strategy(node: Node, problems: Problems) -> str:

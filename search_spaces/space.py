@@ -94,10 +94,14 @@ class SearchSettings:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`limits:` of the file, per stage and measurement: seconds, and bytes of private memory."""
+    """`limits:` of the file, per stage and measurement: seconds, and bytes of private memory.
+
+    `fidelity`: a stage that makes another model than its pass can explain ends its trial.
+    """
 
     time: float = 3600.0
     memory: int | None = None
+    fidelity: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,6 @@ from tuner.study.history import History, PastTrial
 from tuner.study.ledger import Ledger
 
 
-
 class BaselineFailed(Exception):
     """A constraint relative to the baseline cannot be judged: the baseline gave no numbers."""
 

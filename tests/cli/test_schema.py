@@ -34,7 +34,7 @@ def test_a_shipped_space_is_valid_by_the_committed_schema(name: str) -> None:
     assert [e.message for e in Draft202012Validator(schema).iter_errors(space)] == []
 
 
-@pytest.mark.parametrize("name", ["passes.md", "space.schema.json"])
+@pytest.mark.parametrize("name", ["passes.md", "metrics.md", "space.schema.json"])
 def test_a_generated_document_is_current(name: str) -> None:
     committed = (ROOT / "docs" / name).read_text(encoding="utf-8")
     if committed != documents()[name]:

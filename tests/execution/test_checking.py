@@ -15,6 +15,7 @@ from cli.conftest import Desk
 
 from evaluators.base import Artifact
 from evaluators.fidelity import COMPARE_JOB
+from search_spaces.space import Limits
 from search_spaces.vocabulary import Aspect, PassSpec, Value
 from tuner.execution.checking import Checks
 from tuner.execution.job import Failure, Job, Outcome, Reason
@@ -66,9 +67,14 @@ class Bench:
     folder: Path
 
     def check(
-        self, executor: Comparing, explains: float | None = 1e-3, *, build_only: bool = False
+        self,
+        executor: Comparing,
+        explains: float | None = 1e-3,
+        *,
+        build_only: bool = False,
+        limits: Limits = SPACE.limits,
     ) -> None:
-        space = replace(SPACE, build_only=build_only)
+        space = replace(SPACE, build_only=build_only, limits=limits)
         checks = Checks(space, SOURCE, {"copy": Copy(explains)}, Maker(self.store, executor))
         stage = Stage("b" * 64, "copy", Copy.spec, {}, {}, "hf", "hf")
         checks.check(stage, Artifact("hf", self.folder), Artifact("hf", self.folder))
@@ -126,6 +132,12 @@ def test_nothing_is_compared_where_nothing_is_explained_or_nothing_to_be_run(
 ) -> None:
     executor = Comparing(drift_of(9.0))
     bench.check(executor, explains, build_only=build_only)
+    assert not executor.jobs
+
+
+def test_nothing_is_compared_where_the_space_does_not_want_it(bench: Bench) -> None:
+    executor = Comparing(drift_of(9.0))
+    bench.check(executor, limits=Limits(fidelity=False))
     assert not executor.jobs
 
 

@@ -41,3 +41,15 @@ def test_files_of_options_are_named_relative_to_the_recipe(tmp_path: Path) -> No
     assert options == {"text": "../../prose.txt", "other": None}
     again = parse_space(recipe, folder / "recipe.yaml", VOCABULARY).space
     assert describe(again)["metrics"] == describe(space)["metrics"]
+
+
+def test_a_space_that_holds_no_stage_to_its_word_makes_such_a_recipe(tmp_path: Path) -> None:
+    path = sample_space.write_data(tmp_path)
+    text = sample_space.SPACE.replace("limits: {", "limits: {fidelity: false, ")
+    builder = {"id": "genai_builder", "pass": "genai_builder", "parameters": {"precision": "int4"}}
+    for given, fidelity in ((sample_space.SPACE, True), (text, False)):
+        space = parse_space(given, path, VOCABULARY).space
+        recipe = recipe_text(space, [builder], "", tmp_path)
+        again = parse_space(recipe, tmp_path / "recipe.yaml", VOCABULARY).space
+        assert (space.limits.fidelity, again.limits.fidelity) == (fidelity, fidelity)
+        assert describe(again).get("fidelity", True) is fidelity

@@ -52,6 +52,7 @@ VARIANTS = (
     ("{strategy: tpe, trials: 30, seed: 7}", "{trials: null, max_time: 1h 30m}"),
     ("{strategy: tpe, trials: 30, seed: 7}", "{max_time: 90}"),
     ("limits: {time: 10m, memory: 4GB}", "limits:"),
+    ("limits: {time: 10m, memory: 4GB}", "limits: {fidelity: false}"),
     ("model: org/tiny", "name: 2026\nmodel: org/tiny@main"),
     ("  latency: {prompt_tokens: 32}", "  latency:"),
 )

@@ -16,6 +16,7 @@ COMMANDS = {
     "plan": "show how large a space is and what its search would cost",
     "list": "list the studies of a database",
     "show": "show a study, or one of its trials",
+    "compare": "say whether two trials of a study really differ",
     "best": "show a finished study's answer again",
     "cache": "look at the store of stage results: ls, gc, why",
     "passes": "list the passes of a pipeline, or say all about one",
@@ -169,6 +170,19 @@ def _show(parser: Parser) -> None:
     _list(parser)
 
 
+def _compare(parser: Parser) -> None:
+    parser.add_argument("study", metavar="STUDY", help="the study's name (see tune list)")
+    for name in ("a", "b"):
+        parser.add_argument(name, metavar=name.upper(), help="a trial's number, or baseline")
+    parser.add_argument(
+        "--measure",
+        metavar="METRIC",
+        help="time both again, in turn, until it is clear: latency, ttft, throughput, ...",
+    )
+    _add_store(parser)
+    _list(parser)
+
+
 def _best(parser: Parser) -> None:
     parser.add_argument("study", metavar="STUDY", help="the study's name (see tune list)")
     _list(parser)
@@ -230,6 +244,7 @@ _BUILDERS = {
     "plan": _plan,
     "list": _list,
     "show": _show,
+    "compare": _compare,
     "best": _best,
     "cache": _cache,
     "passes": _passes,

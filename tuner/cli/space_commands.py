@@ -17,6 +17,9 @@ from tuner.pipeline.costs import PassCosts, known_costs
 from tuner.pipeline.store import default_root
 from tuner.report.words import duration, plural
 
+_WIDTH = 79
+_COLUMN = 13
+
 
 def check(arguments: argparse.Namespace) -> int:
     """Report every problem of a space; it raises SpaceError where there is one."""
@@ -35,19 +38,24 @@ def plan(arguments: argparse.Namespace) -> int:
     found = _look_at_data(space)
     root = default_root() if arguments.store is None else Path(arguments.store)
     costs = known_costs(root, _passes(space), list(space.evaluators))
-    print(f"space        {space.name}: {_candidates(size)}")
-    print(f"model        {space.model.text}")
+    _print_field("space", f"{space.name}: {_candidates(size)}")
+    _print_field("model", space.model.text)
     if found is not None:
-        print(textwrap.fill(f"data         {found}", 79, subsequent_indent=" " * 13))
-    print(f"objectives   {', '.join(o.text for o in space.objectives)}")
-    constraints = ", ".join(c.text for c in space.constraints)
-    print(f"constraints  {constraints or 'none'}")
-    print(f"search       {_search(space)}")
-    print(f"stages       {_stages(size)}")
-    for line in _cost_lines(space, size, costs):
-        print(line)
+        _print_field("data", str(found))
+    _print_field("objectives", ", ".join(o.text for o in space.objectives))
+    _print_field("constraints", ", ".join(c.text for c in space.constraints) or "none")
+    _print_field("search", _search(space))
+    _print_field("stages", _stages(size))
+    _print_costs(space, size, costs)
     _print_warnings(found)
     return 0
+
+
+def _print_field(name: str, text: str) -> None:
+    wrapper = textwrap.TextWrapper(
+        _WIDTH, subsequent_indent=" " * _COLUMN, break_on_hyphens=False, break_long_words=False
+    )
+    print(wrapper.fill(f"{name:<{_COLUMN}}{text}"))
 
 
 def _look_at_data(space: Space) -> DataReport | None:
@@ -64,7 +72,7 @@ def _print_warnings(found: DataReport | None) -> None:
     for finding in () if found is None else found.warnings:
         example = f"; for example {finding.examples[0]}" if finding.examples else ""
         text = f"warning: {finding.message}{example}"
-        print(textwrap.fill(text, 79, subsequent_indent="  ", break_on_hyphens=False))
+        print(textwrap.fill(text, _WIDTH, subsequent_indent="  ", break_on_hyphens=False))
 
 
 COMMANDS = {"check": check, "plan": plan}
@@ -95,24 +103,28 @@ def _passes(space: Space) -> dict[str, str]:
     return {s.id: s.spec.name for item in space.pipeline for s in steps_of(item)}
 
 
-def _cost_lines(space: Space, size: Size, costs: PassCosts) -> list[str]:
+def _print_costs(space: Space, size: Size, costs: PassCosts) -> None:
     """A line per step with its stages and mean seconds so far, and an estimate of the whole."""
     trials = min(space.search.trials or math.inf, size.candidates or math.inf)
-    total, unknown, lines = 0.0, [], []
+    total, unknown = 0.0, []
+    lines: dict[str, str] = {}
     for step, pass_name in _passes(space).items():
         stages = size.stages.get(step, 0) if size.candidates is not None else None
         expected = min(trials, stages if stages is not None else math.inf)
         mean = costs.stages.get(pass_name)
         many = "" if stages is None else f", {plural(stages, 'stage')}"
-        lines.append(f"  {step:<17}{_mean(mean)}{many}")
+        lines[step] = f"{_mean(mean)}{many}"
         total += 0.0 if mean is None else mean * expected
         unknown += [step] if mean is None else []
     for name in space.evaluators:
         mean = costs.measurements.get(name)
-        lines.append(f"  {'measure ' + name:<17}{_mean(mean)}")
+        lines[f"measure {name}"] = _mean(mean)
         total += 0.0 if mean is None else mean * trials
         unknown += [name] if mean is None else []
-    return [*lines, f"cost         {_estimate(total, unknown, trials)}"]
+    column = max(map(len, lines), default=0) + 2
+    for name, text in lines.items():
+        print(f"  {name:<{column}}{text}")
+    _print_field("cost", _estimate(total, unknown, trials))
 
 
 def _mean(seconds: float | None) -> str:

@@ -1,4 +1,4 @@
-"""`tune list`, `tune show` and `tune best`: a study's database, read and printed."""
+"""`tune list`, `show`, `compare` and `best`: a study's database, read and printed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.text import Text
 
 from search_spaces.units import format_quantity
-from tuner.report.answer import console, print_answer, trials_table
+from tuner.report.answer import WIDTH, console, print_answer, trials_table
 from tuner.report.output import summary, trial_json
+from tuner.report.sessions import measurement_lines
 from tuner.report.words import duration, ending, interval_text, metric_name, plural, value_text
 from tuner.study.api import Study, Trial
 from tuner.study.database import DatabaseError, open_engine
@@ -71,15 +72,34 @@ def _show(arguments: argparse.Namespace, reader: StudyReader) -> int:
         return _show_study(arguments, study)
     trial = _find_trial(study, arguments.trial)
     if trial is None:
-        numbers = f"0 to {len(study.trials) - 1}, or baseline" if study.trials else "none yet"
-        print(f"tune show: no trial {arguments.trial!r}; trials: {numbers}", file=sys.stderr)
-        return 2
+        return _no_trial("show", study, arguments.trial)
     if arguments.json:
         stages = [asdict(s) for s in study.stages(trial.number)]
-        _print_json(trial_json(trial) | {"stages": stages, "failure": trial.row.message})
+        measured = [asdict(m) for m in reader.measurements(study.name, trial.number)]
+        found = {"stages": stages, "failure": trial.row.message, "measurements": measured}
+        _print_json(trial_json(trial) | found)
     else:
         _show_trial(console(sys.stdout), study, trial, reader)
     return 0
+
+
+def _compare(arguments: argparse.Namespace, reader: StudyReader) -> int:
+    from tuner.cli.compare_command import compare_trials
+
+    study = Study(reader, arguments.study)
+    _ = study.info
+    found = [_find_trial(study, name) for name in (arguments.a, arguments.b)]
+    for name, trial in zip((arguments.a, arguments.b), found, strict=True):
+        if trial is None:
+            return _no_trial("compare", study, name)
+    a, b = (trial for trial in found if trial is not None)
+    return compare_trials(arguments, study, reader, a, b)
+
+
+def _no_trial(command: str, study: Study, name: str) -> int:
+    numbers = f"0 to {len(study.trials) - 1}, or baseline" if study.trials else "none yet"
+    print(f"tune {command}: no trial {name!r}; trials: {numbers}", file=sys.stderr)
+    return 2
 
 
 def _show_study(arguments: argparse.Namespace, study: Study) -> int:
@@ -133,18 +153,14 @@ def _show_stages(out: Console, study: Study, trial: Trial) -> None:
 
 
 def _show_conditions(out: Console, study: Study, trial: Trial, reader: StudyReader) -> None:
+    units = {m.metric: m.unit for m in trial.metrics.values()}
     for measured in reader.measurements(study.name, trial.number):
-        conditions = measured.detail[0].get("conditions", {})
-        text = ", ".join(f"{k} {value_text(v)}" for k, v in conditions.items() if _brief(v))
-        out.print(Text(f"  measured {measured.evaluator} ({measured.split}): {text}"))
-
-
-def _brief(value: Any) -> bool:
-    return not isinstance(value, (dict, list))
+        for line in measurement_lines(measured, units, WIDTH - 2):
+            out.print(Text(f"  {line}"))
 
 
 def _print_json(data: Any) -> None:
     print(json.dumps(data, indent=2, ensure_ascii=False))
 
 
-_COMMANDS = {"list": _list, "show": _show, "best": _best}
+_COMMANDS = {"list": _list, "show": _show, "compare": _compare, "best": _best}

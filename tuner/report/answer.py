@@ -18,6 +18,7 @@ from rich.text import Text
 from evaluators.floors import Floors
 from search_spaces.data_report import DataReport
 from search_spaces.units import format_quantity
+from tuner.report.confirmation import bracket_lines, by_name, refuted_lines
 from tuner.report.words import (
     duration,
     ending,
@@ -102,11 +103,17 @@ def _print_chosen(console: Console, study: Study, best: Trial) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("", "search (95 % interval)", "confirmed on held-out", "baseline"):
         table.add_column(title)
-    confirmed = _confirmed(study, best)
+    confirmed = by_name(study.confirmed)
     for name in asked_metrics(study):
         table.add_row(name, *_chosen_cells(study, best, name, confirmed))
     console.print(table)
     _print_floors(console, study)
+    _print_bracket(console, study)
+
+
+def _print_bracket(console: Console, study: Study) -> None:
+    for line in bracket_lines(study, asked_metrics(study), WIDTH - 1):
+        console.print(Text(line))
 
 
 def _print_floors(console: Console, study: Study) -> None:
@@ -152,13 +159,6 @@ def _chosen_cells(
     return search, again, before
 
 
-def _confirmed(study: Study, best: Trial) -> dict[str, Json]:
-    confirmed = study.confirmed
-    if confirmed is None or confirmed.number != best.number:
-        return {}
-    return {metric_name(e["metric"], e["statistic"]): e for e in confirmed.estimates}
-
-
 def _print_nearest(console: Console, study: Study) -> None:
     console.print("\n[bold]Nothing is feasible.[/bold] The nearest candidates:")
     nearest = study.nearest[:3]
@@ -168,6 +168,8 @@ def _print_nearest(console: Console, study: Study) -> None:
         for constraint in trial.constraints:
             if constraint.verdict != "feasible":
                 console.print(Text(f"  #{trial.number} {_missed(study, trial, constraint)}"))
+        for line in refuted_lines(study, trial, WIDTH - 1):
+            console.print(Text(line))
 
 
 def _missed(study: Study, trial: Trial, constraint: Any) -> str:

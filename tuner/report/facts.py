@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluators.base import Evaluator
+from evaluators.timed import TimedEvaluator
 from search_spaces.installed import is_installed
 from search_spaces.parameter_values import expected
 from search_spaces.units import units_of
@@ -110,7 +111,7 @@ def pass_facts(pass_: Pass) -> Json:
 
 
 def evaluator_facts(evaluator: Evaluator) -> Json:
-    """Everything that an evaluator declares."""
+    """Everything that an evaluator declares; `lacking` is why this machine lacks a metric."""
     spec: EvaluatorSpec = evaluator.spec
     return {
         "name": spec.name,
@@ -120,6 +121,8 @@ def evaluator_facts(evaluator: Evaluator) -> Json:
         "module": type(evaluator).__module__,
         "measures": in_order(spec.formats),
         "needs_labels": spec.needs_labels,
+        "needs_data": spec.needs_data or spec.needs_labels,
+        "beside_baseline": spec.reference or isinstance(evaluator, TimedEvaluator),
         "requires": [_requirement(name, extra) for name, extra in spec.requires.items()],
         "libraries": list(spec.libraries),
         "metrics": [_metric_facts(metric) for metric in spec.metrics],
@@ -140,7 +143,7 @@ def parameter_facts(spec: ParameterSpec) -> Json:
         "default": _plain(spec.default),
         "search": _search(spec),
         "applies": {
-            "input" if name == INPUT else name: _plain(values)
+            "input" if name == INPUT else name: _values(name, values)
             for name, values in spec.applies.items()
         },
         "help": spec.help,
@@ -159,6 +162,10 @@ def in_order(formats: Iterable[str]) -> list[str]:
     return sorted(formats, key=lambda f: (known.index(f) if f in FORMATS else len(known), f))
 
 
+def _values(name: str, values: tuple[Value, ...]) -> list[Any]:
+    return in_order(map(str, values)) if name == INPUT else list(_plain(values))
+
+
 def _metric_facts(metric: MetricSpec) -> Json:
     return {
         "name": metric.name,
@@ -169,6 +176,7 @@ def _metric_facts(metric: MetricSpec) -> Json:
         "depends_on": [aspect.value for aspect in Aspect if aspect in metric.depends_on],
         "statistics": list(metric.statistics),
         "formats": in_order(metric.formats),
+        "lacking": metric.lacking(),
     }
 
 

@@ -66,6 +66,8 @@ def summary(study: Study) -> dict[str, Any]:
         "seconds": study.seconds,
         "chosen": None if best is None else trial_json(best),
         "confirmed": None if confirmed is None else asdict(confirmed),
+        "bracket": [asdict(study.confirmations[n]) for n in study.orders[1]],
+        "order_changed": study.orders[0] != study.orders[1],
         "baseline": None if study.baseline is None else trial_json(study.baseline),
         "front": [trial_json(t) for t in study.front],
         "nearest": [trial_json(t) for t in study.nearest[:3]] if best is None else [],

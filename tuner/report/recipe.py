@@ -35,6 +35,8 @@ def recipe_text(space: Space, steps: Sequence[Json], comment: str, folder: Path)
         "constraints": [c.text for c in space.constraints],
         "search": {"strategy": "grid", "seed": space.search.seed},
     }
+    if not space.limits.fidelity:
+        recipe["limits"] = {"fidelity": False}
     text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=96)
     return "".join(f"# {line}\n" for line in comment.splitlines()) + text
 

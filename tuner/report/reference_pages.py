@@ -1,8 +1,8 @@
-"""The generated documents: docs/passes.md and docs/space.schema.json.
+"""The generated documents: docs/passes.md, docs/metrics.md and docs/space.schema.json.
 
     python -m tuner.report.reference_pages docs
 
-writes both. They tell of the passes and evaluators of this program alone, whatever else is
+writes them. They tell of the passes and evaluators of this program alone, whatever else is
 installed, and nothing in them depends on the machine.
 """
 
@@ -20,10 +20,11 @@ from search_spaces.problems import listed
 from search_spaces.schema import space_schema
 from search_spaces.vocabulary import KINDS, TASKS, Vocabulary
 from tuner.passes import all_passes
-from tuner.report.facts import FORMATS, grouped, is_built_in, pass_facts
+from tuner.report.facts import FORMATS, evaluator_facts, grouped, is_built_in, pass_facts
 from tuner.report.reference_text import (
     applies_words,
     baseline_words,
+    evaluator_needs,
     repeatable_words,
     search_words,
 )
@@ -42,6 +43,21 @@ Every parameter of every pass can be searched: `{choices: [...]}` or `{range: [l
 of a value. *Worth searching* is what is proposed where a space is written for you.
 """
 
+_METRICS = """\
+# Metrics
+
+What can be measured, by the evaluators that measure it: the entries under `metrics:` of a space.
+This page is generated from what the evaluators declare
+(`python -m tuner.report.reference_pages docs`); `tune metrics` shows the same, with what this
+machine lacks, and `tune metrics NAME` all about one. How numbers come about:
+[measurement](measurement.md). A metric of your own: [space file](space.md#a-metric-of-your-own).
+
+What a metric *depends on* says which candidates share a measurement: one that depends on weights
+and structure is not measured again where only the session's options differ. A metric with
+statistics takes one behind a dot (`latency.p95`); the first is what the name alone means. Values
+come with a 95 % interval; a size is exact.
+"""
+
 
 def documents() -> dict[str, str]:
     """The text of every generated document, by its file's name."""
@@ -53,6 +69,7 @@ def documents() -> dict[str, str]:
     groups = {name: [pass_facts(p) for p in members] for name, members in grouped(passes).items()}
     return {
         "passes.md": "\n".join(passes_page(groups)) + "\n",
+        "metrics.md": "\n".join(metrics_page([evaluator_facts(e) for e in evaluators])),
         "space.schema.json": json.dumps(space_schema(words), indent=1, ensure_ascii=False) + "\n",
     }
 
@@ -117,16 +134,78 @@ def _declarations(facts: Facts) -> Iterator[str]:
 
 def _parameter_row(parameter: Facts) -> tuple[str, ...]:
     search = parameter["search"]
-    meaning = parameter["help"]
-    if parameter["applies"]:
-        meaning += f" Only where {applies_words(parameter['applies'])}."
     return (
         f"`{parameter['name']}`",
         parameter["values"],
         f"`{yaml_value(parameter['default'])}`",
         "" if search is None else search_words(search),
-        meaning,
+        _meaning(parameter),
     )
+
+
+def _meaning(parameter: Facts) -> str:
+    if not parameter["applies"]:
+        return str(parameter["help"])
+    return f"{parameter['help'].rstrip('.')}. Only where {applies_words(parameter['applies'])}."
+
+
+def metrics_page(evaluators: Sequence[Facts]) -> Iterator[str]:
+    """The page of all evaluators in Markdown, line by line."""
+    yield _METRICS
+    rows = [
+        (f"`{metric['name']}`", metric["unit"], metric["better"], metric["help"], _link(facts))
+        for facts in evaluators
+        for metric in facts["metrics"]
+    ]
+    yield from _table(("metric", "unit", "better", "what", "evaluator"), rows)
+    yield ""
+    for facts in evaluators:
+        yield from _evaluator_section(facts)
+
+
+def _link(facts: Facts) -> str:
+    return f"[`{facts['name']}`](#{facts['name']})"
+
+
+def _evaluator_section(facts: Facts) -> Iterator[str]:
+    yield f"## {facts['name']}"
+    for paragraph in facts["about"]:
+        yield ""
+        yield _text(paragraph)
+    yield ""
+    for words in _evaluator_declarations(facts):
+        yield f"- {words}"
+    yield ""
+    if facts["parameters"]:
+        rows = [
+            (f"`{p['name']}`", p["values"], f"`{yaml_value(p['default'])}`", _meaning(p))
+            for p in facts["parameters"]
+        ]
+        yield from _table(("option", "values", "default", "meaning"), rows)
+        yield ""
+
+
+def _evaluator_declarations(facts: Facts) -> Iterator[str]:
+    """What an evaluator says of itself and of its metrics, a line each."""
+    yield f"measures {', '.join(facts['measures'])}"
+    if needs := evaluator_needs(facts):
+        yield f"needs {listed(needs, 'and')}"
+    if facts["beside_baseline"]:
+        yield "measured beside the baseline's model"
+    for need in facts["requires"]:
+        yield f"needs {need['distribution']} (`pip install '.[{need['extra']}]'`)"
+    for metric in facts["metrics"]:
+        yield f"`{metric['name']}`: {'; '.join(_metric_declarations(metric))}"
+
+
+def _metric_declarations(metric: Facts) -> Iterator[str]:
+    yield metric["units"]
+    yield f"{metric['better']} is better"
+    yield f"depends on {listed(metric['depends_on'], 'and')}"
+    if metric["statistics"]:
+        yield f"statistics {', '.join(metric['statistics'])}"
+    if metric["formats"]:
+        yield f"only of {', '.join(metric['formats'])}"
 
 
 def _formats(facts: Facts) -> str:

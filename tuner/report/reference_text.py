@@ -38,7 +38,7 @@ def pass_list(groups: Mapping[str, Sequence[Facts]], width: int) -> Iterator[str
 
 def pass_page(facts: Facts, width: int) -> Iterator[str]:
     """All about one pass."""
-    yield from _head(facts, width)
+    yield from _head(facts, width, 1)
     yield from _fields(
         [
             ("takes", ", ".join(f"{f} ({FORMATS.get(f, 'a format of its own')})" for f in takes))
@@ -50,7 +50,7 @@ def pass_page(facts: Facts, width: int) -> Iterator[str]:
         ],
         width,
     )
-    yield from _parameters(facts["parameters"], width)
+    yield from _parameters(facts["parameters"], width, "parameters")
     yield ""
     yield "example (under pipeline:)"
     yield from facts["example"].splitlines()
@@ -75,32 +75,63 @@ def pass_fields(facts: Facts) -> Iterator[tuple[str, str]]:
 
 def metric_list(evaluators: Sequence[Facts], width: int) -> Iterator[str]:
     """A table of evaluators with their metrics."""
-    names = [m["name"] for facts in evaluators for m in facts["metrics"]]
-    name = max(map(len, names), default=0) + 4
+    metrics = [metric for facts in evaluators for metric in facts["metrics"]]
+    columns = [
+        max((len(text) for text in (title, *texts)), default=0) + 2
+        for title, texts in (
+            ("metric", [m["name"] for m in metrics]),
+            ("better", [m["better"] for m in metrics]),
+            ("unit", [m["unit"] for m in metrics]),
+        )
+    ]
+    yield from _row([["metric"], ["better"], ["unit"], ["what"]], columns, width)
     for facts in evaluators:
-        yield from _row([[f"{facts['name']}:"], [facts["help"]]], [name], width, indent="")
-        for metric in facts["metrics"]:
-            words = f"{metric['help']} ({metric['better']} is better; {metric['units']})"
-            yield from _row([[metric["name"]], [words]], [name - 2], width)
         yield ""
+        head = f"{facts['name']}: {facts['help']}"
+        yield from textwrap.wrap(head, width, subsequent_indent="    ")
+        yield from _indented(_missing(facts), width)
+        for metric in facts["metrics"]:
+            cells = [[metric["name"]], [metric["better"]], [metric["unit"]], [metric["help"]]]
+            yield from _row(cells, columns, width)
+        yield from _indented(lacking_words(facts), width)
+    yield ""
     yield _NEXT_METRIC
+
+
+def lacking_words(facts: Facts) -> Iterator[str]:
+    """What this machine lacks of an evaluator's metrics, a sentence for each reason."""
+    reasons = dict.fromkeys(m["lacking"] for m in facts["metrics"] if m["lacking"])
+    for reason in reasons:
+        names = [m["name"] for m in facts["metrics"] if m["lacking"] == reason]
+        yield f"Not here: {listed(names, 'and')}; {reason}."
 
 
 def evaluator_page(facts: Facts, width: int) -> Iterator[str]:
     """All about one evaluator."""
-    yield from _head(facts, width)
-    fields = [("measures", ", ".join(facts["measures"]))]
-    needs = ["data with labels"] if facts["needs_labels"] else []
-    if needs := [*needs, *(requirement_words(r) for r in facts["requires"])]:
-        fields.append(("needs", "; ".join(needs)))
-    if facts["module"].partition(".")[0] != "evaluators":
-        fields.append(("brought by", facts["module"]))
-    yield from _fields(fields, width)
+    yield from _head(facts, width, len(facts["about"]))
+    yield from _fields(_evaluator_fields(facts), width)
     yield ""
     yield "metrics"
     for metric in facts["metrics"]:
         yield from _entry(metric["name"], _metric_words(metric), _NAME_COLUMN, width)
-    yield from _parameters(facts["parameters"], width)
+    yield from _parameters(facts["parameters"], width, "options")
+
+
+def _evaluator_fields(facts: Facts) -> Iterator[tuple[str, str]]:
+    yield "measures", ", ".join(facts["measures"])
+    if needs := [*evaluator_needs(facts), *(requirement_words(r) for r in facts["requires"])]:
+        yield "needs", "; ".join(needs)
+    if facts["beside_baseline"]:
+        yield "beside", "the baseline's model"
+    if facts["module"].partition(".")[0] != "evaluators":
+        yield "brought by", facts["module"]
+
+
+def evaluator_needs(facts: Facts) -> list[str]:
+    """What data an evaluator cannot do without."""
+    if facts["needs_labels"]:
+        return ["data with labels"]
+    return ["data"] if facts["needs_data"] else []
 
 
 def _metric_words(metric: Facts) -> list[str]:
@@ -113,6 +144,8 @@ def _metric_words(metric: Facts) -> list[str]:
         words.append(f"of {', '.join(metric['formats'])} models only")
     if metric["statistics"]:
         words.append(f"statistics: {', '.join('.' + s for s in metric['statistics'])}")
+    if metric["lacking"]:
+        words.append(f"not here: {metric['lacking']}")
     return words
 
 
@@ -163,11 +196,12 @@ _NAME_COLUMN = 20
 _FIELD_COLUMN = 12
 
 
-def _head(facts: Facts, width: int) -> Iterator[str]:
+def _head(facts: Facts, width: int, paragraphs: int) -> Iterator[str]:
+    """The name, and so many paragraphs of what there is to say."""
     yield from textwrap.wrap(f"{facts['name']}: {facts['help']}", width, subsequent_indent="  ")
-    if facts["about"]:
+    for paragraph in facts["about"][:paragraphs]:
         yield ""
-        yield from textwrap.wrap(facts["about"][0], width)
+        yield from textwrap.wrap(paragraph, width, break_on_hyphens=False)
     yield ""
 
 
@@ -176,12 +210,12 @@ def _fields(fields: Iterable[tuple[str, str]], width: int) -> Iterator[str]:
         yield from _row([[name], [words]], [_FIELD_COLUMN], width, indent="")
 
 
-def _parameters(parameters: Sequence[Facts], width: int) -> Iterator[str]:
+def _parameters(parameters: Sequence[Facts], width: int, title: str) -> Iterator[str]:
     yield ""
     if not parameters:
-        yield "no parameters"
+        yield f"no {title}"
         return
-    yield "parameters"
+    yield title
     name = max(_NAME_COLUMN, max(len(p["name"]) for p in parameters) + 2)
     for parameter in parameters:
         yield from _entry(parameter["name"], _parameter_words(parameter), name, width)
@@ -207,11 +241,20 @@ def _row(
     """Cells side by side, each a list of texts; the last is wrapped into what is left."""
     rest = max(20, width - len(indent) - sum(columns))
     *left, last = cells
-    stacks = [*left, [line for text in last for line in textwrap.wrap(text, rest)]]
+    stacks = [*left, [line for text in last for line in _wrapped(text, rest)]]
     for i in range(max(map(len, stacks))):
         parts = [stack[i] if i < len(stack) else "" for stack in stacks]
         padded = [part.ljust(column) for part, column in zip(parts, columns, strict=False)]
         yield (indent + "".join(padded) + parts[-1]).rstrip()
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_on_hyphens=False)
+
+
+def _indented(sentences: Iterable[str], width: int) -> Iterator[str]:
+    for sentence in sentences:
+        yield from textwrap.wrap(sentence, width, initial_indent="    ", subsequent_indent="    ")
 
 
 def _formats_key(everything: Iterable[Facts], width: int) -> Iterator[str]:

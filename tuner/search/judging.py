@@ -15,7 +15,6 @@ from search_spaces.constraints import Constraint, Objective
 from search_spaces.space import Space
 from search_spaces.vocabulary import Vocabulary
 
-
 MOST_ROUNDS = 3
 """What is undecided is measured in up to so many times the usual processes."""
 
@@ -140,7 +139,7 @@ def next_look(done: int, usual: int, *, undecided: bool, near_front: bool) -> in
     if done < usual:
         return usual if undecided or near_front else 0
     most = usual * MOST_ROUNDS
-    return min(most, done + usual) if undecided and 1 < usual and done < most else 0
+    return min(most, done + usual) if undecided and usual > 1 and done < most else 0
 
 
 def judgement_json(judgement: Judgement) -> dict[str, Any]:

@@ -5,13 +5,13 @@ Everything is read from the database; nothing is kept that a running command cou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuner.search.front import choose
+from tuner.search.front import choose, in_order, reordered
 from tuner.study.events import BASELINE
 from tuner.study.reader import StudyReader
 from tuner.study.rows import ConfirmedRow, ConstraintRow, MetricRow, StageRow, StudyRow, TrialRow
@@ -124,8 +124,13 @@ class Study:
 
     @property
     def nearest(self) -> list[Trial]:
-        """Trials with numbers that are not feasible, those that miss least first."""
-        missed = [t for t in self.trials if t.objectives is not None and not t.feasible]
+        """Trials with numbers that are not feasible, those that miss least first.
+
+        What was feasible in the search and not when it was confirmed is one of them.
+        """
+        gone = {n for n, row in self.confirmations.items() if row.verdict == "infeasible"}
+        measured = [t for t in self.trials if t.objectives is not None]
+        missed = [t for t in measured if not t.feasible or t.number in gone]
         return sorted(missed, key=lambda t: (t.violation, self.losses(t), t.number))
 
     @property
@@ -152,6 +157,28 @@ class Study:
         """
         found = self._reader.last_event(self.name, "data_checked")
         return None if found is None else found.body
+
+    @property
+    def orders(self) -> tuple[list[int], list[int]]:
+        """The trials that were confirmed, best first: by the search, and by what was confirmed."""
+        front = {t.number: self.losses(t) for t in self.front}
+        again = {
+            n: self._losses_of(row, front[n]) for n, row in self.confirmations.items() if n in front
+        }
+        if not again:
+            return [], []
+        return [n for n in in_order(front) if n in again], reordered(front, again)
+
+    def _losses_of(self, row: ConfirmedRow, search: Sequence[float]) -> list[float]:
+        """A confirmation's objectives, to be minimised; the search's where one was not measured."""
+        values = {(e["metric"], e["statistic"]): e["value"] for e in row.estimates}
+        plain = {metric: v for (metric, s), v in values.items() if s in (None, "p50")}
+        found = []
+        for objective, known in zip(self.info.objectives, search, strict=True):
+            name = objective["metric"], objective["statistic"]
+            value = values.get(name, plain.get(name[0]) if name[1] is None else None)
+            found.append(known if value is None else value if objective["minimize"] else -value)
+        return found
 
     @cached_property
     def seconds(self) -> float:
