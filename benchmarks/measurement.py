@@ -1,6 +1,6 @@
 """How often the program's times and verdicts are wrong where the truth is known.
 
-    python benchmarks/measurement.py [--part aa ab verdicts] [--pairs 100] [--studies 150] [--resume]
+    python benchmarks/measurement.py [--part aa ab verdicts] [--pairs 100] [--studies 150]
 
 aa: the same model as two candidates, half of the pairs with the machine loaded by another process.
 ab: true slowdowns of 5 % and 3 %. verdicts: simulated latencies with known percentiles. Each is
@@ -26,6 +26,7 @@ from measurement_simulation import KINDS, refusal, study
 
 from evaluators import machine
 from evaluators.base import Json
+from evaluators.comparison import LOOKS
 
 PARTS = ("aa", "ab", "verdicts")
 BELONGS = {"truth": "ab", "refusal": "verdicts"}
@@ -33,6 +34,9 @@ BELONGS = {"truth": "ab", "refusal": "verdicts"}
 
 SLOWDOWNS = (0.05, 0.03)
 DRIFTS = (0.05, 0.08)
+RUNS = (50, 20)
+"""Requests of the usual way's block: one block, all of it and its beginning."""
+
 OUTPUT = Path(__file__).resolve().parents[1] / "results" / "measurement.md"
 
 
@@ -71,9 +75,11 @@ def main(arguments: Sequence[str]) -> None:
     """Measure what is missing, then write the page, also of what an interrupted run has."""
     options = parsed(arguments)
     records = Records(options.output.with_suffix(".jsonl"), [] if options.resume else options.part)
-    effort = Effort(options.blocks, options.seconds, options.warmup, (100, 20), options.rounds)
+    effort = Effort(
+        options.blocks, options.seconds, options.warmup, RUNS, options.rounds, options.sessions
+    )
     if options.part:
-        records.add(start(arguments, effort))
+        start(records, arguments, effort)
     try:
         if {"aa", "ab"} & set(options.part):
             with Bench(effort) as bench:
@@ -96,26 +102,34 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=100, help="of A/A, and of each slowdown")
     parser.add_argument("--studies", type=int, default=150, help="simulated, of each kind")
     parser.add_argument("--blocks", type=int, default=4, help="of each model, in a session")
-    parser.add_argument("--seconds", type=float, default=0.05, help="the shortest of a block")
+    parser.add_argument("--seconds", type=float, default=0.025, help="the shortest of a block")
     parser.add_argument("--warmup", type=int, default=6, help="the most requests before the first")
+    parser.add_argument("--sessions", type=int, default=LOOKS[-1], help="the most for a verdict")
     parser.add_argument("--rounds", type=int, default=400, help="requests for the true ratio")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument("--resume", action="store_true", help="keep the records that are there")
     return parser.parse_args(arguments)
 
 
-def start(arguments: Sequence[str], effort: Effort) -> Json:
-    """The record of what is run where."""
+def start(records: Records, arguments: Sequence[str], effort: Effort) -> None:
+    """Record what is run where. SystemExit where the records there are of another effort."""
+    known = [r["effort"] for r in records.all if r["part"] == "machine"]
+    this = json.loads(json.dumps(asdict(effort)))
+    if known and this != known[-1]:
+        raise SystemExit(
+            f"the records are of {known[-1]}, expected {this}: choose another --output"
+        )
     libraries = machine.versions("onnxruntime", "onnx", "numpy")
-    return {
+    found = {
         "part": "machine",
         "at": time.time(),
         "arguments": " ".join(arguments),
         **machine.conditions(),
         "load": machine.load(),
         "versions": {"Python": platform.python_version(), **libraries},
-        "effort": asdict(effort),
+        "effort": this,
     }
+    records.add(found)
 
 
 def pairs(bench: Bench, options: argparse.Namespace, records: Records) -> Iterator[str]:

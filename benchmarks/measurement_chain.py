@@ -17,21 +17,22 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from evaluators.base import Artifact, Json
-from evaluators.workloads import open_workload
+from evaluators.workloads import Workload, open_workload
 
 LAYERS, WIDTH, VOCABULARY, LABELS = 100, 256, 1000, 4
 TOKENS = 32
 WORK_JOB = "measurement_chain:work_job"
 
 
-def write_chain(folder: Path, extra: float, layers: int = LAYERS, seed: int = 0) -> Artifact:
-    """An "onnx" folder of `layers` layers and `extra` (a fraction of them) more.
+def write_chain(folder: Path, extra: float, seed: int, threads: int | None = None) -> Artifact:
+    """An "onnx" folder of LAYERS layers and `extra` (a fraction of them) more.
 
     Chains of one seed have their layers in common, and are equal byte for byte where `extra` is.
+    `threads`: those that compute; None for a thread a core.
     """
     folder.mkdir(parents=True)
     onnx.save(
-        _model(round(layers * (1 + extra)), np.random.default_rng(seed)), folder / "model.onnx"
+        _model(round(LAYERS * (1 + extra)), np.random.default_rng(seed)), folder / "model.onnx"
     )
     config = {
         "vocab_size": VOCABULARY,
@@ -39,6 +40,9 @@ def write_chain(folder: Path, extra: float, layers: int = LAYERS, seed: int = 0)
         "model_type": "bert",
     }
     (folder / "config.json").write_text(json.dumps(config))
+    if threads is not None:
+        settings = {"session_options": {"intra_op_num_threads": threads}}
+        (folder / "session.json").write_text(json.dumps(settings))
     return Artifact("onnx", folder)
 
 
@@ -68,16 +72,20 @@ def work_job(payload: Json) -> Json:
     """The true ratio of two models' work: requests in turn in one process, `rounds` of each.
 
     `payload`: "models" (two artifacts as JSON; the ratio is of the second to the first), "options"
-    of the workload, "rounds". Gives the ratio of medians in seconds of the processor, over all
-    threads ("processor"), and in seconds of the clock ("clock").
+    of the workload, "rounds". Gives the median ratio of neighbouring requests, by seconds of the
+    processor over all threads ("processor") and of the clock ("clock").
     """
     loads = [open_workload(Artifact.from_json(m), payload["options"]) for m in payload["models"]]
-    taken: dict[str, tuple[list[float], list[float]]] = {"processor": ([], []), "clock": ([], [])}
+    ratios: dict[str, list[float]] = {"processor": [], "clock": []}
     for turn in range(payload["rounds"]):
-        for which in (0, 1) if turn % 2 == 0 else (1, 0):
-            busy, started = time.process_time(), time.perf_counter()
-            loads[which].request()
-            taken["clock"][which].append(time.perf_counter() - started)
-            taken["processor"][which].append(time.process_time() - busy)
-    medians = {name: [statistics.median(t) for t in times] for name, times in taken.items()}
-    return {name: second / first for name, (first, second) in medians.items()}
+        taken = {which: _cost(loads[which]) for which in ((0, 1) if turn % 2 == 0 else (1, 0))}
+        for name in ratios:
+            ratios[name].append(taken[1][name] / taken[0][name])
+    return {name: statistics.median(values) for name, values in ratios.items()}
+
+
+def _cost(workload: Workload) -> dict[str, float]:
+    busy, started = time.process_time(), time.perf_counter()
+    workload.request()
+    clock = time.perf_counter() - started
+    return {"clock": clock, "processor": time.process_time() - busy}

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from evaluators.base import Json
 from evaluators.timing import DRIFT, PROCESSES_DIFFER, SHARED_STATE
+
+Held = Sequence[Sequence[Json]]
+"""Of every pair, its sessions."""
 
 
 @dataclass(frozen=True)
@@ -27,16 +30,17 @@ class Figure:
 def figures(pairs: Sequence[Json]) -> list[Figure]:
     """The figures of records of A/A pairs."""
     apart = [[p["ours"]["sessions"] for p in pairs if p["load"] is load] for load in (False, True)]
-    ratios, processes = ([_between(held, share) for held in apart] for share in (1, 2))
-    blocks = [pooled(s["log_ratios"] for held in found for s in held) for found in apart]
-    anchors = [pooled(_anchors(held) for held in found) for found in apart]
-    windows = [between_windows([s for held in found for s in held]) for found in apart]
+
+    def figure(name: str, of: Callable[[Held], float | None], assumed: float | None) -> Figure:
+        return Figure(name, of(apart[0]), of(apart[1]), assumed)
+
+    windows = f"level of the baseline, between {SHARED_STATE:.0f} s: DRIFT"
     return [
-        Figure("ratio of the two, between sessions of a pair", *ratios),
-        Figure("the same for one model (over √2): PROCESSES_DIFFER", *processes, PROCESSES_DIFFER),
-        Figure("ratio of the two, between blocks of a session", *blocks),
-        Figure("level of the baseline, between sessions of a pair", *anchors),
-        Figure(f"level of the baseline, between {SHARED_STATE:.0f} s: DRIFT", *windows, DRIFT),
+        figure("ratio of the two, between sessions of a pair", _ratios, None),
+        figure("of it one model's part (over √2): PROCESSES_DIFFER", _part, PROCESSES_DIFFER),
+        figure("ratio of the two, between blocks of a session", _blocks, None),
+        figure("level of the baseline, between sessions of a pair", _levels, None),
+        figure(windows, between_windows, DRIFT),
     ]
 
 
@@ -47,19 +51,27 @@ def pooled(groups: Iterable[Sequence[float]]) -> float | None:
     return math.sqrt(sum(v * weight for v, weight in found) / freedom) if freedom else None
 
 
-def between_windows(sessions: Sequence[Json]) -> float | None:
+def between_windows(pairs: Held) -> float | None:
     """The standard deviation of the anchor's level between windows of SHARED_STATE seconds."""
     windows: dict[int, list[float]] = {}
-    for session in sessions:
+    for session in (session for held in pairs for session in held):
         windows.setdefault(int(session["at"] / SHARED_STATE), []).append(session["anchor"])
     levels = [math.log(statistics.median(values)) for values in windows.values()]
     return statistics.stdev(levels) if len(levels) > 1 else None
 
 
-def _between(pairs: Sequence[Sequence[Json]], share: int) -> float | None:
-    found = pooled([statistics.median(s["log_ratios"]) for s in held] for held in pairs)
-    return None if found is None else found / math.sqrt(share)
+def _ratios(pairs: Held) -> float | None:
+    return pooled([statistics.median(s["log_ratios"]) for s in held] for held in pairs)
 
 
-def _anchors(held: Sequence[Json]) -> list[float]:
-    return [math.log(session["anchor"]) for session in held]
+def _part(pairs: Held) -> float | None:
+    found = _ratios(pairs)
+    return None if found is None else found / math.sqrt(2)
+
+
+def _blocks(pairs: Held) -> float | None:
+    return pooled(session["log_ratios"] for held in pairs for session in held)
+
+
+def _levels(pairs: Held) -> float | None:
+    return pooled([math.log(session["anchor"]) for session in held] for held in pairs)

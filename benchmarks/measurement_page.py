@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import statistics
+import textwrap
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,10 +21,10 @@ way to measure. Written by `benchmarks/measurement.py`; every record is in the f
 name that ends in `.jsonl`. Brackets are 95 % intervals: Wilson's, of counts.
 
 "Ours" is `tune compare --measure`: sessions in fresh processes, blocks of the two models in turn,
-up to four looks at a shared level of 99 %. "Usual" is one block of each model, the one after the
-other, each in a process of its own: warm-up, then requests in a row, and a bootstrap interval
-(95 %) of the ratio over single requests; "median of 100" is that of the medians of 100 requests,
-"of 20" of the first 20 of the same. Both ways measured every pair, in turn first."""
+and looks after several of them that share a risk of 1 %. "Usual" is one block of each model, the
+one after the other, each in a process of its own: warm-up, then requests in a row, and a bootstrap
+interval (95 %) of the ratio over single requests; "median of 20" is that of the medians of 20
+requests, the first of the block. Both ways measured every pair, in turn first."""
 
 
 def page(records: Sequence[Json]) -> str:
@@ -47,12 +49,16 @@ def _same(pairs: Sequence[Json], parts: Mapping[str, Sequence[Json]]) -> str:
     return "\n\n".join(
         [
             "## A/A: the same model twice",
-            "How many pairs are declared different; none is. Loaded: with a second process that "
-            "computes in bursts of 0.1 to 3 s, with pauses as long.",
+            _prose(
+                "How many pairs are declared different, where none is. Loaded: a second process "
+                "computes in bursts of 0.1 to 3 s, with pauses as long."
+            ),
             _table(titles, rows),
             "### What the statistics assume",
-            "Standard deviations of logarithms, which are relative ones, as measured in these "
-            "sessions; and what `evaluators/timing.py` assumes until a study shows its own.",
+            _prose(
+                "Standard deviations of logarithms, which are relative ones, as measured in these "
+                "sessions; and what `evaluators/timing.py` assumes until a study shows its own."
+            ),
             _table(["of", "quiet", "loaded", "assumed"], shown),
         ]
     )
@@ -79,15 +85,15 @@ def _slower(pairs: Sequence[Json], parts: Mapping[str, Sequence[Json]]) -> str:
             )
     titles = ["slower by", "way", "right sign", "declared, right", "declared, wrong"]
     titles += ["median ratio", "sessions", "s per verdict", "p90"]
-    text = "## A/B: a true slowdown\n\nExtra layers make one model slower. {} No load."
-    return "\n\n".join([text.format(_truths(parts.get("truth", []))), _table(titles, rows)])
+    text = f"Extra layers make one model slower. {_truths(parts.get('truth', []))} No load."
+    return "\n\n".join(["## A/B: a true slowdown", _prose(text), _table(titles, rows)])
 
 
 def _truths(truths: Sequence[Json]) -> str:
     """What the slowdowns really are."""
     found = (
-        f"{t['extra']:.0%} more layers take {t['processor'] - 1:.1%} more processor time and "
-        f"{t['clock'] - 1:.1%} more time by the clock"
+        f"{t['extra']:.0%} more layers take {t['processor'] - 1:.1%} more processor time on one "
+        f"thread and {t['clock'] - 1:.1%} more time by the clock on all"
         for t in truths
     )
     return f"In one process, request by request in turn: {'; '.join(found)}."
@@ -107,13 +113,15 @@ def _verdicts(studies: Sequence[Json], parts: Mapping[str, Sequence[Json]]) -> s
     return "\n\n".join(
         [
             "## Verdicts against truth",
-            "Simulated latencies with known percentiles, autocorrelation, long tails, differences "
-            "between processes, bursts and drift (standard deviation over minutes), judged by the "
-            "program's own code; half of the candidates are within 8 % of the limit, the others "
-            "within 65 %. Wrong: decided, and wrong. Usual: one block of 15 requests, its "
-            "statistic against the limit, always decided.",
+            _prose(
+                "Simulated latencies with known percentiles, autocorrelation, long tails, "
+                "differences between processes, bursts and drift (standard deviation over "
+                "minutes), judged by the program's own code; half of the candidates are within 8 % "
+                "of the limit, the others within 65 %. Wrong: decided, and wrong. Usual: one block "
+                "of 15 requests, its statistic against the limit, always decided."
+            ),
             _table(titles, rows),
-            f"Of p99 with 64 samples it is said: {refused}",
+            f"Of p99 after one session of 4 blocks of 16 requests it is said: {refused}",
         ]
     )
 
@@ -141,7 +149,7 @@ def _sessions(found: Sequence[Json]) -> str:
 
 def _cost(seconds: Sequence[float]) -> list[str]:
     ordered = sorted(seconds)
-    return [f"{statistics.fmean(ordered):.1f}", f"{ordered[int(0.9 * (len(ordered) - 1))]:.1f}"]
+    return [f"{statistics.fmean(ordered):.1f}", f"{ordered[math.ceil(0.9 * len(ordered)) - 1]:.1f}"]
 
 
 def _share(found: Sequence[bool]) -> str:
@@ -159,6 +167,10 @@ def _percent(found: Sequence[bool]) -> str:
 
 def _sd(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
+
+
+def _prose(text: str) -> str:
+    return textwrap.fill(text, 100, break_on_hyphens=False)
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

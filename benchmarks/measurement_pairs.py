@@ -21,7 +21,7 @@ from measurement_usual import BLOCK_JOB, CENTRES, ratio
 
 from evaluators import machine
 from evaluators.base import Artifact, Interval, Json, Measurement
-from evaluators.comparison import compare
+from evaluators.comparison import LOOKS, compare
 from evaluators.measure import MEASURE_JOB
 from evaluators.timing import log_ratios
 from search_spaces.vocabulary import Value
@@ -34,13 +34,19 @@ METRIC, STATISTIC = "latency", "p50"
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured. `runs`: counts of requests in the usual way's block, all reported."""
+    """How much is measured.
+
+    `sessions`: the most of a comparison; its looks beyond that are left out. `runs`: counts of
+    requests in the usual way's block, each of which is reported. `rounds`: requests of each model
+    for the true ratio.
+    """
 
     blocks: int
     seconds: float
     warmup: int
     runs: tuple[int, ...]
-    rounds: int  # requests of each model for the true ratio
+    rounds: int
+    sessions: int = LOOKS[-1]
 
     def options(self) -> dict[str, Value]:
         """The options of the evaluator `latency`."""
@@ -74,18 +80,23 @@ class Bench:
         self._folder.cleanup()
 
     def truth(self, extra: float) -> Json:
-        """The record of how much longer a chain with `extra` work really takes."""
-        models = [m.to_json() for m in self._pair(extra)]
-        payload = {
-            "models": models,
-            "options": self.effort.options(),
-            "rounds": self.effort.rounds,
-        }
-        return {"part": "truth", "extra": extra, **self._run(WORK_JOB, payload)}
+        """The record of how much longer a chain with `extra` work really takes.
+
+        By processor time on one thread, where none waits for another, and by the clock on all.
+        """
+        found: Json = {"part": "truth", "extra": extra}
+        for name, threads in (("processor", 1), ("clock", None)):
+            payload = {
+                "models": [self._chain(e, threads).to_json() for e in (0.0, extra)],
+                "options": self.effort.options(),
+                "rounds": self.effort.rounds,
+            }
+            found[name] = round(self._run(WORK_JOB, payload)[name], 5)
+        return found
 
     def pair(self, part: str, extra: float, number: int, *, load: bool) -> Json:
         """The record of one pair: a chain, and the same with `extra` work, compared both ways."""
-        base, candidate = self._pair(extra)
+        base, candidate = self._chain(0.0), self._chain(extra, copy=1)
         ways: dict[str, Callable[[], Json]] = {
             "ours": lambda: self._ours(base, candidate),
             "usual": lambda: self._usual(base, candidate, number),
@@ -97,12 +108,11 @@ class Bench:
             found = {name: ways[name]() for name in order}
         return {**key, "first": order[0], "machine_load": machine.load(), **found}
 
-    def _pair(self, extra: float) -> tuple[Artifact, Artifact]:
-        return self._chain("base", 0.0), self._chain(f"candidate {extra}", extra)
-
-    def _chain(self, name: str, extra: float) -> Artifact:
+    def _chain(self, extra: float, threads: int | None = None, copy: int = 0) -> Artifact:
+        """A chain in a folder of its own; one of the same work may have a second `copy`."""
+        name = f"{extra} {threads} {copy}"
         if name not in self._models:
-            self._models[name] = write_chain(self._root / name, extra, seed=self.seed)
+            self._models[name] = write_chain(self._root / name, extra, self.seed, threads)
         return self._models[name]
 
     def _ours(self, base: Artifact, candidate: Artifact) -> Json:
@@ -121,7 +131,8 @@ class Bench:
             return held[-1]
 
         started = time.monotonic()
-        found = compare(session, METRIC, STATISTIC)
+        looks = [look for look in LOOKS if look <= self.effort.sessions]
+        found = compare(session, METRIC, STATISTIC, looks)
         seconds = time.monotonic() - started
         return {
             **_said(found.ratio, found.differ),

@@ -99,12 +99,12 @@ class Machine:
 
     def __post_init__(self) -> None:
         self._drift = self.rng.gauss(0, self.drift_sd)
-        self._burst = self._next_burst()
+        self._burst = self._burst_after(0.0)
 
     def factor(self) -> float:
         """How many times its usual time anything takes now."""
         while self.now >= self._burst[1]:
-            self._burst = self._next_burst()
+            self._burst = self._burst_after(self._burst[1])
         start, _, slower = self._burst
         return math.exp(self._drift) * (slower if self.now >= start else 1.0)
 
@@ -121,8 +121,8 @@ class Machine:
         self.wait(seconds)
         return seconds
 
-    def _next_burst(self) -> tuple[float, float, float]:
-        start = self.now + self.rng.expovariate(1 / BURST_EVERY)
+    def _burst_after(self, time: float) -> tuple[float, float, float]:
+        start = time + self.rng.expovariate(1 / BURST_EVERY)
         return start, start + self.rng.uniform(0.2, 4), self.rng.uniform(1.3, 3)
 
 

@@ -18,7 +18,7 @@ from evaluators.timing import log_ratios
 CONFIDENCE = 0.99
 """Of two models that take the same time, at most one pair in a hundred is said to differ."""
 
-LOOKS = (3, 5, 8, 12)
+LOOKS = (3, 5, 8, 12, 18)
 """After so many sessions it is seen whether the difference is clear."""
 
 

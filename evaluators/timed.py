@@ -16,6 +16,9 @@ from evaluators.workloads import Workload, whole
 from search_spaces.data import DataSpec
 from search_spaces.vocabulary import ParameterSpec, Value
 
+SAMPLE_OPTIONS = ("processes", "blocks", "requests")
+"""The options whose product is the fewest samples of a candidate that is measured in full."""
+
 
 def session_parameters(*, requests: int) -> tuple[ParameterSpec, ...]:
     """The options that say how much is measured. `requests`: the default for a block."""

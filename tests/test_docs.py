@@ -52,6 +52,17 @@ def test_the_example_evaluator_works(examples: dict[str, Any], tiny_llama: Path)
     assert estimate.value == len(set(torch.cat(weights).tolist()))
 
 
+def test_the_example_that_times_something_works(examples: dict[str, Any], tiny_llama: Path) -> None:
+    tokenise = examples["Tokenise"]()
+    options = {p.name: p.default for p in tokenise.spec.parameters} | {"seconds": 0.01}
+    model = Artifact("hf", tiny_llama)
+    measured = tokenise.measure(model, options, None, "dev", reference=model)
+    estimate = tokenise.summarise([measured], options, "tokenise", None)
+    assert 0 < estimate.low < estimate.value < estimate.high
+    assert estimate.ratio is not None
+    assert 0.5 < estimate.ratio.value < 2
+
+
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the package of docs/extending.md is installed, as pip installs it."""
@@ -81,6 +92,7 @@ def test_the_example_package_is_installed_and_used(
 
     assert "Rounds every weight to a number of decimals." in tune("passes", "round_weights")
     assert "different weights" in tune("metrics", "distinct")
+    assert "beside      the baseline's model" in tune("metrics", "tokenise")
     answer = json.loads(tune("--space", "rounding.yaml", "--json").splitlines()[-1])
     assert answer["chosen"]["parameters"] == {"round_weights.decimals": 1}
 
@@ -98,6 +110,13 @@ def test_the_reference_names_every_built_in_evaluator() -> None:
     reference = (ROOT / "docs" / "space.md").read_text(encoding="utf-8")
     built_in = [n for n in vocabulary().evaluators if not n.startswith("toy")]
     assert [n for n in built_in if f"| `{n}` |" not in reference] == []
+
+
+@pytest.mark.parametrize("document", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    text = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
+    links = re.findall(r"\]\(([^)#:]*)#?[^):]*\)", text)
+    assert [link for link in links if link and not (document.parent / link).exists()] == []
 
 
 def test_the_comparison_with_olive_names_passes_that_there_are() -> None:

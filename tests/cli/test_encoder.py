@@ -32,7 +32,7 @@ pipeline:
       - dynamic_int8: {{per_channel: {{choices: [true, false]}}}}
   - session: {{intra_op_num_threads: {{choices: [1, 2]}}}}
 metrics:
-  latency: {{prompt_tokens: 8, processes: 2}}
+  latency: {{prompt_tokens: 8, processes: 1, blocks: 2, requests: 1, seconds: 0.0}}
   accuracy: {{floor: none}}
   size: {{}}
 objectives: [maximize accuracy, minimize size]

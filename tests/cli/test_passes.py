@@ -14,8 +14,15 @@ from search_spaces import parse_space
 from search_spaces.vocabulary import PassSpec
 from tuner.passes import all_passes
 from tuner.registry import vocabulary
-from tuner.report.facts import GROUPS, group_of, is_built_in, pass_facts
-from tuner.report.reference_text import pass_page
+from tuner.report.facts import (
+    GROUPS,
+    evaluator_facts,
+    group_of,
+    is_built_in,
+    paragraphs,
+    pass_facts,
+)
+from tuner.report.reference_text import evaluator_page, metric_list, pass_page
 
 PASSES = sorted(name for name, p in all_passes().items() if is_built_in(p))
 CONFIGS = {
@@ -132,6 +139,32 @@ def test_metrics_are_listed_and_one_is_told_by_its_own_name(desk: Desk) -> None:
     told = json.loads(desk.tune("metrics", "latency", "--json").stdout)
     assert [m["name"] for m in told["metrics"]] == ["latency", "ttft", "tpot"]
     assert told["metrics"][0]["better"] == "lower"
+
+
+@pytest.mark.parametrize("name", sorted(all_evaluators()))
+def test_everything_about_an_evaluator_fits_80_columns(name: str) -> None:
+    evaluator = all_evaluators()[name]
+    lines = list(evaluator_page(evaluator_facts(evaluator), 80))
+    assert max(map(len, lines)) <= 80
+    shown = {line.split()[0] for line in lines if line.startswith("  ")}
+    assert shown >= {m.name for m in evaluator.spec.metrics}
+    assert shown >= {p.name for p in evaluator.spec.parameters}
+    page = " ".join(" ".join(lines).split())
+    assert [text for text in paragraphs(evaluator) if text not in page] == []
+
+
+def test_what_a_machine_lacks_is_told_beside_the_metric() -> None:
+    facts = evaluator_facts(all_evaluators()["energy"])
+    facts["metrics"][0]["lacking"] = "there is no meter"
+    assert "not here: there is no meter" in " ".join(" ".join(evaluator_page(facts, 80)).split())
+    assert "Not here: energy; there is no meter." in " ".join(
+        " ".join(metric_list([facts], 80)).split()
+    )
+
+
+def test_options_of_evaluators_are_told_in_a_line_or_two() -> None:
+    helps = [p.help for e in all_evaluators().values() for p in e.spec.parameters]
+    assert [text for text in helps if len(text) > 120 or text.endswith(".")] == []
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 
-from tuner.search.front import add_to_front, choose, dominates
+from tuner.search.front import add_to_front, choose, dominates, in_order, reordered
 
 
 def test_a_point_dominates_only_what_it_is_nowhere_worse_than() -> None:
@@ -42,3 +42,21 @@ def test_a_tie_goes_to_the_better_first_objective() -> None:
 
 def test_nothing_is_chosen_from_an_empty_front() -> None:
     assert choose({}) is None
+
+
+def test_a_front_has_an_order_that_begins_with_the_chosen_one() -> None:
+    front = {1: (0.0, 1.0), 2: (0.3, 0.3), 3: (1.0, 0.0)}
+    assert in_order(front) == [2, 1, 3]
+    assert in_order({}) == []
+
+
+def test_what_moves_all_alike_does_not_change_the_order() -> None:
+    front = {1: (0.0, 1.0), 2: (0.3, 0.3), 3: (1.0, 0.0), 4: (0.5, 0.2)}
+    again = {n: (x + 0.4, y - 0.1) for n, (x, y) in front.items() if n != 3}
+    assert reordered(front, again) == [n for n in in_order(front) if n != 3]
+
+
+def test_who_is_worse_when_measured_again_falls_behind() -> None:
+    front = {1: (0.0, 1.0), 2: (0.3, 0.3), 4: (0.5, 0.2)}
+    assert in_order(front)[0] == 2
+    assert reordered(front, {1: (0.0, 1.0), 2: (0.9, 0.9), 4: (0.5, 0.2)})[0] != 2

@@ -46,7 +46,7 @@ except ImportError:
 ENTRY = """\
 metrics:
   tone_cost:
-    function: metrics.py:tone_cost
+    function: costing.py:tone_cost
     goal: minimize
     options: {weight: 2}
 """
@@ -56,7 +56,7 @@ ASKED = "objectives: [minimize tone_cost, maximize accuracy]"
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    (tmp_path / "metrics.py").write_text(METRICS)
+    (tmp_path / "costing.py").write_text(METRICS)
     return write_data(tmp_path)
 
 
@@ -74,7 +74,7 @@ def test_function_makes_a_metric(path: Path) -> None:
     space = space_of(path)
     assert space.functions == {
         "tone_cost": FunctionMetric(
-            "tone_cost", path.parent / "metrics.py", None, "tone_cost", "", True
+            "tone_cost", path.parent / "costing.py", None, "tone_cost", "", True
         )
     }
     assert space.evaluators["tone_cost"] == {"weight": 2}
@@ -110,7 +110,7 @@ def test_what_only_running_the_file_can_tell_is_left_to_it(path: Path, function:
 
 
 def test_module_s_function_is_found_without_importing_it(path: Path) -> None:
-    entry = ENTRY.replace("metrics.py:tone_cost", "email.mime.text:MIMEText")
+    entry = ENTRY.replace("costing.py:tone_cost", "email.mime.text:MIMEText")
     metric = space_of(path, entry).functions["tone_cost"]
     assert (metric.module, metric.file.name) == ("email.mime.text", "text.py")
 
@@ -137,7 +137,7 @@ def test_the_function_s_content_makes_the_question_and_its_place_does_not(path: 
     first = describe(space_of(path))
     assert str(path.parent) not in str(first)
     (path.parent / "other.py").write_text(METRICS)
-    entry = ENTRY.replace("metrics.py", "other.py")
+    entry = ENTRY.replace("costing.py", "other.py")
     assert describe(space_of(path, entry)) == first
     (path.parent / "other.py").write_text(METRICS + "# edited\n")
     assert describe(space_of(path, entry)) != first
@@ -145,11 +145,11 @@ def test_the_function_s_content_makes_the_question_and_its_place_does_not(path: 
 
 
 MISTAKES = {
-    "file": ("metrics.py:", "metric.py:", r"there is no file .*metric.py.*mean 'metrics.py'"),
+    "file": ("costing.py:", "costin.py:", r"there is no file .*costin.py.*mean 'costing.py'"),
     "function": ("py:tone_cost", "py:tone_costs", "no function 'tone_costs'; did you mean 'tone_"),
     "far": ("py:tone_cost", "py:zzz", "no function 'zzz'; it has tone_cost, one_argument, any"),
-    "module": ("metrics.py:", "metrics:", "no module 'metrics' .*; did you mean metrics.py"),
-    "unparted": ("metrics.py:tone_cost", "metrics.py", "found .*expected FILE:FUNCTION such as"),
+    "module": ("costing.py:", "costing:", "no module 'costing' .*; did you mean costing.py"),
+    "unparted": ("costing.py:tone_cost", "costing.py", "found .*expected FILE:FUNCTION such as"),
     "arguments": ("py:tone_cost", "py:one_argument", r"one_argument\(model\) is called as one_arg"),
     "async": ("py:tone_cost", "py:later", "later is async; write it as a plain function"),
     "option": ("weight: 2", "weight: 2, units: 3", "no option 'units', it takes weight and unit; "),
@@ -162,7 +162,7 @@ MISTAKES = {
     "metric": ("  tone_cost:", "  ttft:", "a metric of that name already, by latency; choose"),
     "letters": ("  tone_cost:", "  tone-cost:", "found 'tone-cost', expected a name of letters"),
     "mapping": ("{weight: 2}", "{weight: {a: 1}}", "weight: found a mapping, expected text, a num"),
-    "folder": ("metrics.py:tone_cost", "./:tone_cost", "is a folder, expected a file of Python"),
+    "folder": ("costing.py:tone_cost", "./:tone_cost", "is a folder, expected a file of Python"),
 }
 
 
@@ -181,13 +181,13 @@ def test_mistake_in_the_function_is_not_also_one_of_who_asks_for_it(path: Path) 
 
 
 def test_file_that_is_no_python_is_told_with_its_own_line(path: Path) -> None:
-    (path.parent / "metrics.py").write_text("x = 1\ndef tone_cost(model, rows\n")
-    with pytest.raises(SpaceError, match=r"metrics.tone_cost.function: .*metrics.py:2: not Python"):
+    (path.parent / "costing.py").write_text("x = 1\ndef tone_cost(model, rows\n")
+    with pytest.raises(SpaceError, match=r"metrics.tone_cost.function: .*costing.py:2: not Python"):
         space_of(path)
 
 
 def test_nothing_of_the_file_is_run(path: Path) -> None:
-    (path.parent / "metrics.py").write_text(f"raise SystemExit(3)\n{METRICS}")
+    (path.parent / "costing.py").write_text(f"raise SystemExit(3)\n{METRICS}")
     assert space_of(path).functions
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import math
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
+from evaluators.statistics import QUANTILES, samples_needed
+from evaluators.timed import SAMPLE_OPTIONS
 from search_spaces.counting import Size, measure
 from search_spaces.data import DataError
 from search_spaces.data_report import DataReport, report
@@ -15,6 +18,7 @@ from search_spaces.space import Space, steps_of
 from tuner.cli import spaces
 from tuner.pipeline.costs import PassCosts, known_costs
 from tuner.pipeline.store import default_root
+from tuner.registry import vocabulary
 from tuner.report.words import duration, plural
 
 _WIDTH = 79
@@ -27,7 +31,7 @@ def check(arguments: argparse.Namespace) -> int:
     size = measure(space)
     found = _look_at_data(space)
     print(f"{space.name}: fine, {_candidates(size)}")
-    _print_warnings(found)
+    _print_warnings(space, found)
     return 0
 
 
@@ -47,7 +51,7 @@ def plan(arguments: argparse.Namespace) -> int:
     _print_field("search", _search(space))
     _print_field("stages", _stages(size))
     _print_costs(space, size, costs)
-    _print_warnings(found)
+    _print_warnings(space, found)
     return 0
 
 
@@ -68,11 +72,38 @@ def _look_at_data(space: Space) -> DataReport | None:
         raise SpaceError([Problem(f"data: {error}", str(space.path))]) from error
 
 
-def _print_warnings(found: DataReport | None) -> None:
+def _print_warnings(space: Space, found: DataReport | None) -> None:
+    texts = list(_too_few_samples(space))
     for finding in () if found is None else found.warnings:
         example = f"; for example {finding.examples[0]}" if finding.examples else ""
-        text = f"warning: {finding.message}{example}"
-        print(textwrap.fill(text, _WIDTH, subsequent_indent="  ", break_on_hyphens=False))
+        texts.append(f"{finding.message}{example}")
+    for text in texts:
+        words = f"warning: {text}"
+        print(textwrap.fill(words, _WIDTH, subsequent_indent="  ", break_on_hyphens=False))
+
+
+def _too_few_samples(space: Space) -> Iterator[str]:
+    """Percentiles that are asked for, and that need more samples than are certain to be taken."""
+    asks = [(objective.metric, objective.statistic) for objective in space.objectives]
+    asks += [(constraint.metric, constraint.statistic) for constraint in space.constraints]
+    words = vocabulary()
+    for metric, statistic in dict.fromkeys(asks):
+        found = words.metric(metric)
+        if found is None or statistic not in QUANTILES:
+            continue
+        name, needed = found[0].name, samples_needed(QUANTILES[statistic])
+        options = {option: space.evaluators[name].get(option) for option in SAMPLE_OPTIONS}
+        counts = [value for value in options.values() if isinstance(value, int)]
+        if len(counts) < len(options) or math.prod(counts) >= needed:
+            continue
+        *others, _ = counts
+        enough = math.ceil(needed / math.prod(others))
+        taken = ", ".join(f"{option}: {value}" for option, value in options.items())
+        yield (
+            f"{metric}.{statistic} needs {needed} samples and may get no more than "
+            f"{math.prod(counts)} ({taken}), with which it would be refused; requests: {enough} "
+            "makes sure"
+        )
 
 
 COMMANDS = {"check": check, "plan": plan}
