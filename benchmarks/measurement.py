@@ -41,19 +41,22 @@ OUTPUT = Path(__file__).resolve().parents[1] / "results" / "measurement.md"
 
 
 class Records:
-    """The records of a study: a file of JSON lines, written one by one."""
+    """The records of a study, kept in a file of JSON lines that each is appended to at once."""
 
     def __init__(self, path: Path, dropped: Sequence[str]) -> None:
-        """Take what the file holds, without the parts that are `dropped`."""
-        found = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        # A line that was cut short by a kill has no end.
-        self.all: list[Json] = [json.loads(line) for line in found if line.endswith("}")]
+        """Take what the file holds, without the parts that are `dropped`. It stays as it is."""
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        # A line that a kill cut short has no end.
+        self.all: list[Json] = [json.loads(line) for line in text.split("\n")[:-1]]
         self.all = [r for r in self.all if BELONGS.get(r["part"], r["part"]) not in dropped]
         if {r["part"] for r in self.all} <= {"machine"}:
             self.all = []
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(map(_line, self.all)), encoding="utf-8")
         self._path = path
+
+    def rewrite(self) -> None:
+        """Make the file hold these records, whole lines and no others."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.write_text("".join(map(_line, self.all)), encoding="utf-8")
 
     def has(self, **key: object) -> bool:
         """Whether there is a record with these values."""
@@ -112,13 +115,15 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def start(records: Records, arguments: Sequence[str], effort: Effort) -> None:
-    """Record what is run where. SystemExit where the records there are of another effort."""
+    """Record what is run where. SystemExit where pairs that are there were measured otherwise."""
     known = [r["effort"] for r in records.all if r["part"] == "machine"]
     this = json.loads(json.dumps(asdict(effort)))
-    if known and this != known[-1]:
+    if this != (known or [this])[-1] and any(r["part"] in ("aa", "ab") for r in records.all):
         raise SystemExit(
-            f"the records are of {known[-1]}, expected {this}: choose another --output"
+            f"the pairs that are there were measured with {known[-1]}, these would be with {this}: "
+            "give the same options, or another --output"
         )
+    records.rewrite()
     libraries = machine.versions("onnxruntime", "onnx", "numpy")
     found = {
         "part": "machine",

@@ -184,8 +184,9 @@ def _origin(starts: Sequence[Json]) -> str:
         at = datetime.fromtimestamp(start["at"], UTC)
         versions = ", ".join(f"{name} {v}" for name, v in start["versions"].items())
         cpu = f"{start['cpu']}, {start['cores']} cores, governor {start['governor']}"
-        lines += [
-            f"- {at:%Y-%m-%d %H:%M} UTC: `python benchmarks/measurement.py {start['arguments']}`; "
-            f"{cpu}, load {start['load']:.1f} at the start; {versions}; {start['effort']}"
-        ]
+        effort = ", ".join(f"{name} {value}" for name, value in start["effort"].items())
+        lines.append(
+            f"- {at:%Y-%m-%d %H:%M} UTC: `python benchmarks/measurement.py {start['arguments']}` "
+            f"({effort}); {cpu}, load {start['load']:.1f} at the start; {versions}."
+        )
     return "\n".join(lines)

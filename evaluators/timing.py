@@ -112,6 +112,17 @@ class Timeline:
         found = moderated(means, Spread(DRIFT**2, _DRIFT_FREEDOM))
         return Logarithm(0.0, found.variance, found.freedom)
 
+    def anchor(self, metric: str, statistic: str) -> Interval | None:
+        """The anchor's own value; None where it was not measured, or too little for this."""
+        if statistic in BLOCK_STATISTICS:
+            level = self.level(metric, statistic)
+            return None if level is None else level.interval()
+        sessions = [Measurement(samples) for _, samples in self._anchors(metric)]
+        try:
+            return timing(sessions, metric, statistic, Timeline()).value if sessions else None
+        except NotEnoughSamples:
+            return None
+
     def samples(self, metric: str) -> int:
         """How many samples there are of the anchor."""
         return sum(len(block) for _, samples in self._anchors(metric) for block in samples[metric])
@@ -159,7 +170,11 @@ def moderated(sessions: Sequence[Sequence[float]], prior: Spread) -> Logarithm:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """A statistic of a candidate's times. `ratio`: to the anchor's, where there was one."""
+    """A statistic of a candidate's times.
+
+    `ratio`: to the anchor's, where there was one; percentiles have none, for they do not move with
+    the centre.
+    """
 
     value: Interval
     ratio: Interval | None
@@ -184,11 +199,14 @@ def timing(sessions: Sequence[Session], metric: str, statistic: str, timeline: T
         found = moderated(alone, Spread(PROCESSES_DIFFER**2, _PRIOR_FREEDOM))
         return Timing(_tail(sessions, metric, statistic, found), None, count)
     if not beside:
-        return Timing(_tail(sessions, metric, statistic, level), Interval(1.0, 1.0, 1.0), count)
-    ratios = [log_ratios(s, metric, centre) for s in beside]
-    ratio = moderated(ratios, timeline.spread(metric, centre))
-    value = _tail(beside, metric, statistic, ratio.plus(level), math.exp(level.value))
-    return Timing(value, ratio.interval(), count)
+        ratio: Interval | None = Interval(1.0, 1.0, 1.0)
+        value = _tail(sessions, metric, statistic, level)
+    else:
+        ratios = [log_ratios(s, metric, centre) for s in beside]
+        found = moderated(ratios, timeline.spread(metric, centre))
+        ratio = found.interval()
+        value = _tail(beside, metric, statistic, found.plus(level), math.exp(level.value))
+    return Timing(value, ratio if statistic in BLOCK_STATISTICS else None, count)
 
 
 def _when(session: Session) -> float:

@@ -119,6 +119,9 @@ def open_source(space: Space, store_root: Path) -> Source:
     return Source(fingerprint(space.model, store_root), space.task, keys)
 
 
+_JOBS = ("evaluators.measure", "evaluators.fidelity", "tuner.passes", "tuner.execution.stage_job")
+
+
 @dataclass
 class _Session:
     tuning: Tuning
@@ -176,11 +179,11 @@ def _data_checked(data: space_data.DataSpec) -> DataChecked:
 
 
 def preload(space: Space, words: Vocabulary) -> list[str]:
-    """The modules that workers should find imported: the libraries that the space's parts name."""
+    """The modules that workers should find imported: what jobs are, and the libraries they need."""
     steps = [s for item in space.pipeline for s in steps_of(item)]
     specs = [step.spec for step in steps] + [words.evaluators[e] for e in space.evaluators]
     libraries = dict.fromkeys(name for spec in specs for name in spec.libraries)
-    return [*(name.replace("-", "_") for name in libraries), "evaluators.measure"]
+    return [*(name.replace("-", "_") for name in libraries), *_JOBS]
 
 
 class _Executor:

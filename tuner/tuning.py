@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from evaluators.base import Evaluator, Json
+from evaluators.statistics import QUANTILES
 from evaluators.timed import TimedEvaluator
 from evaluators.verdicts import Judgement, Verdict
 from search_spaces.candidates import Candidate, baseline_candidate, build, plain
@@ -266,7 +267,7 @@ class Tuning:
         numbers = Numbers()
         failures: list[TrialFailed] = []
         for name in self._p.space.evaluators:
-            look = 1 if self._is_timed(name) and not in_full else self._usual(name)
+            look = self._usual(name) if in_full else self._first_look(name)
             try:
                 numbers = self._measure_one(run, name, look, numbers)
             except TrialFailed as failed:
@@ -324,6 +325,14 @@ class Tuning:
         timed = [name for name in self._p.space.evaluators if self._is_timed(name)]
         hopes = self._judge.hopes(numbers, timed)
         return not any(dominates(losses, hopes) for losses in self._front.values())
+
+    def _first_look(self, evaluator: str) -> int:
+        """The processes of a first look: one for times, unless a percentile needs the samples."""
+        metrics = self._p.evaluators[evaluator].spec.metrics
+        statistics = self._judge.statistics()
+        asked = {statistic for metric in metrics for statistic in statistics[metric.name]}
+        needs_samples = not asked.isdisjoint(QUANTILES)
+        return 1 if self._is_timed(evaluator) and not needs_samples else self._usual(evaluator)
 
     def _is_timed(self, evaluator: str) -> bool:
         return isinstance(self._p.evaluators[evaluator], TimedEvaluator)

@@ -111,3 +111,59 @@ def test_fine_tunings_are_shared_by_all_that_follows(ran: Ran) -> None:
     again = ran.desk.tune("--space", "space.yaml", "--output", "out", timeout=100)
     assert again.returncode == 0
     assert "feasible," not in again.stdout, "every trial was done before"
+
+
+def test_a_percentile_is_asked_of_enough_samples(ran: Ran) -> None:
+    options = [f"metrics.latency.{name}" for name in ("processes=3", "requests=10")]
+    settings = [word for option in options for word in ("--set", option)]
+    wanted = [*settings, "--constraint", "latency.p95<5s", "--trials", "2", "--study", "tails"]
+    done = ran.desk.tune("--space", "space.yaml", *wanted, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "latency.p95" in done.stdout
+    shown = ran.desk.tune("show", "tails", "0", "--json")
+    found = json.loads(shown.stdout)
+    assert found["metrics"]["latency.p95"]["value"] >= found["metrics"]["latency"]["value"]
+    [latency] = [
+        m for m in found["measurements"] if m["evaluator"] == "latency" and "dev" in m.values()
+    ]
+    assert len(latency["detail"]) >= 3
+
+
+def test_a_trial_shows_how_it_was_measured(ran: Ran) -> None:
+    shown = ran.desk.tune("show", ran.summary["study"], "0").stdout
+    assert "session 1: latency by block" in shown
+    assert "the baseline's" in shown
+    assert "provider CPUExecutionProvider" in shown
+    assert max(map(len, shown.splitlines()), default=0) <= 80 or "log:" in shown
+
+
+def test_two_trials_are_compared_by_what_is_stored_and_by_measuring(ran: Ran) -> None:
+    study, numbers = ran.summary["study"], ["0", "baseline"]
+    done = ran.desk.tune("compare", study, *numbers)
+    assert done.returncode == 0, done.stderr
+    assert "accuracy" in done.stdout
+    assert "item by item" in done.stdout
+    measured = ran.desk.tune("compare", study, *numbers, "--measure", "latency", "--json")
+    assert measured.returncode == 0, measured.stderr
+    [finding] = json.loads(measured.stdout)
+    assert finding["change"]["low"] < finding["change"]["value"] < finding["change"]["high"]
+    assert "sessions of the two in turn" in finding["how"]
+    again = ran.desk.tune("compare", study, *numbers, "--measure", "latency", "--json")
+    assert json.loads(again.stdout) == [finding]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["0", "99"], "no trial '99'; trials: 0 to 11, or baseline"),
+        (["0", "1", "--measure", "size"], "size is not timed"),
+        (["0", "1", "--measure", "latncy"], "'latncy' was not measured of both; found accuracy"),
+        (["0", "1", "--measure", "latency", "--store", "nowhere"], "is not in the store"),
+    ],
+)
+def test_a_comparison_that_cannot_be_made_says_why(
+    ran: Ran, words: list[str], message: str
+) -> None:
+    done = ran.desk.tune("compare", ran.summary["study"], *words)
+    assert done.returncode == 2
+    assert message in done.stderr

@@ -184,3 +184,18 @@ def test_the_same_session_counts_once() -> None:
     [(key, session), *_] = timeline.beside["c0"].items()
     timeline.add("c0", key, session)
     assert timeline.level("latency", "p50") == before
+
+
+def test_a_percentile_has_no_ratio_of_the_centre_and_the_baselines_is_its_own() -> None:
+    machine = Machine(4, 0.05)
+    timeline = study(machine)
+    ours = [machine.session(TRUTH, blocks=6) for _ in range(3)]
+    assert timing(ours, "latency", "p95", timeline).ratio is None
+    tail, centre = (timeline.anchor("latency", s) for s in ("p95", "p50"))
+    assert tail is not None
+    assert centre is not None
+    assert tail.value > centre.value
+    assert Timeline().anchor("latency", "p95") is None
+    few = Timeline()
+    few.add("baseline", "0", machine.session(None, blocks=2))
+    assert few.anchor("latency", "p95") is None

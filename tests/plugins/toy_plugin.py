@@ -99,6 +99,7 @@ class ToyConvert(Pass):
         gives="hf",
         changes=frozenset({Aspect.STRUCTURE}),
         neutral={},
+        libraries=("torch", "transformers"),
     )
 
     def tolerance(self, parameters: Mapping[str, Value], model_format: str) -> float | None:

@@ -12,7 +12,6 @@ from typing import Any
 
 from evaluators.base import Artifact, Estimate, Evaluator, Measurement, MeasurementError
 from evaluators.measure import MEASURE_JOB
-from evaluators.statistics import BLOCK_STATISTICS
 from evaluators.timed import TimedEvaluator
 from evaluators.timing import Timeline
 from search_spaces.candidates import plain
@@ -125,12 +124,9 @@ class Measurer:
         names = [(m, s) for m in engine.spec.metrics for s in self.statistics[m.name]]
         found = []
         for metric, statistic in names:
-            if statistic is None or statistic not in BLOCK_STATISTICS:
-                continue
-            level = timeline.level(metric.name, statistic)
-            if level is not None:
-                value, count = level.interval(), timeline.samples(metric.name)
-                ends = (value.value, value.low, value.high)
+            value = None if statistic is None else timeline.anchor(metric.name, statistic)
+            if value is not None:
+                ends, count = (value.value, value.low, value.high), timeline.samples(metric.name)
                 found.append(Estimate(metric.name, statistic, *ends, metric.unit, count))
         return found
 
