@@ -9,7 +9,7 @@ tune: .venv/.installed
 	$(BIN)/tune --space search_spaces/quickstart.yaml --constraint 'latency<350ms'
 
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/.installed-dev
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
 import time
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ def loaded(seed: int | None) -> Iterator[None]:
         yield
         return
     context = multiprocessing.get_context("spawn")
-    process = context.Process(target=disturb, args=(seed,), daemon=True)
+    process = context.Process(target=disturb, args=(seed, os.getpid()), daemon=True)
     process.start()
     try:
         yield
@@ -28,11 +29,14 @@ def loaded(seed: int | None) -> Iterator[None]:
         process.join()
 
 
-def disturb(seed: int) -> None:
-    """Bursts and pauses without end. A burst spins on one core, or multiplies matrices on all."""
+def disturb(seed: int, parent: int) -> None:
+    """Bursts and pauses for as long as the parent lives.
+
+    A burst spins on one core, or multiplies matrices on all.
+    """
     rng = random.Random(seed)
     bursts = (_spin, _multiply)
-    while True:
+    while os.getppid() == parent:
         rng.choice(bursts)(time.monotonic() + rng.uniform(SHORTEST, LONGEST))
         time.sleep(rng.uniform(SHORTEST, LONGEST))
 

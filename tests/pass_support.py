@@ -48,6 +48,12 @@ class Runner(Protocol):
     def __call__(self, name: str, model: Artifact, /, **changes: Value) -> Artifact: ...
 
 
+class Exporter(Protocol):
+    """Exports the same model with other parameters."""
+
+    def __call__(self, **changes: Value) -> Artifact: ...
+
+
 class Zoo:
     """A model of each architecture and format, and what every pass makes of it, each made once."""
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import random
 import statistics
 import sys
+import time
 from pathlib import Path
 
 import onnx
+import psutil
 import pytest
 
 from evaluators.base import Json
@@ -19,6 +22,7 @@ import measurement  # found on the path set above
 import measurement_chain
 import measurement_simulation as simulation
 from measurement_chain import write_chain
+from measurement_load import loaded
 from measurement_machine import between_windows, pooled
 from measurement_pairs import Bench, Effort, plan
 from measurement_usual import ratio
@@ -120,6 +124,20 @@ def test_a_pair_is_compared_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(record["usual"]) == ["median of 20", "mean of 20", "median of 10", "mean of 10"]
     assert record["usual"]["median of 20"]["ratio"] > 1.5
     assert record == json.loads(json.dumps(record))
+
+
+def test_the_load_computes_meanwhile_and_is_gone_afterwards() -> None:
+    others = set(multiprocessing.active_children())
+    with loaded(seed=1):
+        (process,) = set(multiprocessing.active_children()) - others
+        computed = psutil.Process(process.pid)
+        until = time.monotonic() + 20
+        while sum(computed.cpu_times()[:2]) < 0.3 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert sum(computed.cpu_times()[:2]) >= 0.3
+    assert not computed.is_running()
+    with loaded(None):
+        assert set(multiprocessing.active_children()) <= others
 
 
 def test_half_of_the_equal_pairs_are_loaded_and_none_of_the_others() -> None:

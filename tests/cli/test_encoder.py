@@ -29,7 +29,7 @@ pipeline:
   - onnx_export
   - one_of:
       - none
-      - dynamic_int8: {{per_channel: {{choices: [true, false]}}}}
+      - dynamic_int8
   - session: {{intra_op_num_threads: {{choices: [1, 2]}}}}
 metrics:
   latency: {{prompt_tokens: 8, processes: 1, blocks: 2, requests: 1, seconds: 0.0}}
@@ -77,7 +77,7 @@ def ran(tiny_bert: Path, tone_file: Path, tmp_path_factory: pytest.TempPathFacto
 
 def test_every_candidate_of_the_space_is_tried(ran: Ran) -> None:
     assert ran.done.returncode == 0, ran.done.stdout + ran.done.stderr
-    assert ran.summary["trials"] == 2 * 3 * 2
+    assert ran.summary["trials"] == 2 * 2 * 2
     assert ran.summary["failed"] == 0
 
 
@@ -107,7 +107,7 @@ def test_the_winner_classifies_with_onnxruntime_alone(ran: Ran) -> None:
 
 def test_fine_tunings_are_shared_by_all_that_follows(ran: Ran) -> None:
     shown = ran.done.stdout
-    assert shown.count("reused") >= 9, "two of twelve trials train, and the baseline shares one"
+    assert shown.count("reused") >= 5, "two of eight trials train, and the baseline shares one"
     again = ran.desk.tune("--space", "space.yaml", "--output", "out", timeout=100)
     assert again.returncode == 0
     assert "feasible," not in again.stdout, "every trial was done before"
@@ -155,7 +155,7 @@ def test_two_trials_are_compared_by_what_is_stored_and_by_measuring(ran: Ran) ->
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["0", "99"], "no trial '99'; trials: 0 to 11, or baseline"),
+        (["0", "99"], "no trial '99'; trials: 0 to 7, or baseline"),
         (["0", "1", "--measure", "size"], "size is not timed"),
         (["0", "1", "--measure", "latncy"], "'latncy' was not measured of both; found accuracy"),
         (["0", "1", "--measure", "latency", "--store", "nowhere"], "is not in the store"),

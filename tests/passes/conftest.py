@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import tiny_models
-from pass_support import QUICK, Runner, Zoo, filled_in
+from pass_support import QUICK, Exporter, Runner, Zoo, filled_in
 
 from evaluators.base import Artifact
 from search_spaces.data import DataSpec
@@ -65,3 +65,17 @@ def phi3(tiny_phi3: Path) -> Artifact:
 def bert(tiny_bert: Path) -> Artifact:
     """The tiny BERT, which has no head."""
     return Artifact("hf", tiny_bert)
+
+
+@pytest.fixture(scope="session")
+def exported(bert: Artifact, run_pass: Runner) -> Exporter:
+    """A function that exports the tiny BERT to ONNX, once for each set of parameters. Read only."""
+    made: dict[str, Artifact] = {}
+
+    def export(**changes: Value) -> Artifact:
+        key = repr(sorted(changes.items()))
+        if key not in made:
+            made[key] = run_pass("onnx_export", bert, **changes)
+        return made[key]
+
+    return export

@@ -9,7 +9,7 @@ import pytest
 import tiny_models
 from onnx import numpy_helper
 from onnx_support import distance, graph, inode, node_names, operators, size
-from pass_support import Runner, Zoo, filled_in, next_logits
+from pass_support import Exporter, Runner, Zoo, filled_in, next_logits
 
 from evaluators.base import Artifact
 from search_spaces.vocabulary import Value
@@ -167,9 +167,9 @@ def test_fused_attention_is_quantised_whole(classifier: Artifact, run_pass: Runn
 
 
 def test_attention_of_the_standard_operators_is_left_alone(
-    bert: Artifact, run_pass: Runner
+    exported: Exporter, run_pass: Runner
 ) -> None:
-    whole = run_pass("onnx_export", bert, exporter="dynamo", attention="sdpa", opset=23)
+    whole = exported(exporter="dynamo", attention="sdpa", opset=23)
     made = run_pass("dynamic_int8", whole)
     assert operators(made)["Attention"] == 4
     assert distance(made, whole) < 0.15

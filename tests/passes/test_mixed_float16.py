@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 from onnx import TensorProto
 from onnx_support import distance, graph, node_names
-from pass_support import Runner, Zoo, filled_in
+from pass_support import Exporter, Runner, Zoo, filled_in
 
 from evaluators.base import Artifact
-from search_spaces.vocabulary import Value
 from tuner.passes import PassError
 from tuner.passes.mixed_float16 import MixedFloat16
 
@@ -54,10 +53,9 @@ def test_it_works_on_fused_operators(classifier: Artifact, run_pass: Runner) -> 
 
 
 def test_graphs_whose_types_nobody_infers_are_refused_with_what_works(
-    bert: Artifact, run_pass: Runner
+    exported: Exporter, run_pass: Runner
 ) -> None:
-    changes: dict[str, Value] = {"exporter": "dynamo", "attention": "sdpa"}
-    whole = run_pass("onnx_export", bert, opset=23, **changes)
+    whole = exported(exporter="dynamo", attention="sdpa", opset=23)
     with pytest.raises(PassError, match="opset below 23, or leave optimize_graph out"):
         run_pass("mixed_float16", run_pass("optimize_graph", whole))
     assert distance(run_pass("mixed_float16", whole), whole) < 0.01

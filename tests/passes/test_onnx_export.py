@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import onnxruntime as ort
 import pytest
 import tiny_models
 from onnx_support import TEXTS, graph, logits, operators
-from pass_support import Runner, filled_in, hashes
+from pass_support import Exporter, Runner, filled_in, hashes
 
 from evaluators.base import Artifact
 from search_spaces.data import DataSpec
@@ -32,20 +31,6 @@ def torch_logits(folder: Path, labels: list[str]) -> np.ndarray:
     with torch.no_grad():
         out = model(input_ids=words["input_ids"], attention_mask=words["attention_mask"])
     return np.asarray(out.logits)
-
-
-@pytest.fixture(scope="module")
-def exported(bert: Artifact, run_pass: Runner) -> Callable[..., Artifact]:
-    """A function that exports the tiny BERT, once for each set of parameters."""
-    made: dict[str, Artifact] = {}
-
-    def export(**changes: Value) -> Artifact:
-        key = repr(sorted(changes.items()))
-        if key not in made:
-            made[key] = run_pass("onnx_export", bert, **changes)
-        return made[key]
-
-    return export
 
 
 WHOLE: dict[str, Value] = {"exporter": "dynamo", "opset": 23, "attention": "sdpa"}
@@ -71,7 +56,7 @@ def classifier(bert: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Arti
     ],
 )
 def test_graph_says_what_the_torch_model_says_for_any_number_and_length_of_texts(
-    bert: Artifact, exported: Callable[..., Artifact], changes: dict[str, Value]
+    bert: Artifact, exported: Exporter, changes: dict[str, Value]
 ) -> None:
     made = exported(**changes)
     expected = torch_logits(bert.path, LABELS)
@@ -82,7 +67,7 @@ def test_graph_says_what_the_torch_model_says_for_any_number_and_length_of_texts
 
 
 def test_attention_implementation_and_exporter_make_a_difference_to_the_graph(
-    exported: Callable[..., Artifact],
+    exported: Exporter,
 ) -> None:
     eager, sdpa, whole = (operators(exported(**c)) for c in ({}, {"attention": "sdpa"}, WHOLE))
     assert eager["Attention"] == sdpa["Attention"] == 0
@@ -142,7 +127,7 @@ def test_without_a_head_or_labels_it_says_what_is_missing(
 @pytest.mark.parametrize("changes", [{}, WHOLE])
 def test_nothing_of_the_machine_stays_in_the_graph(
     bert: Artifact,
-    exported: Callable[..., Artifact],
+    exported: Exporter,
     run_pass: Runner,
     changes: dict[str, Value],
 ) -> None:

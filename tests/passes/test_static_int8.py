@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from onnx_support import distance, graph, logits, node_names, operators
-from pass_support import Runner, Zoo, filled_in
+from pass_support import Exporter, Runner, Zoo, filled_in
 
 from evaluators.base import Artifact
 from search_spaces.vocabulary import Value
@@ -73,9 +73,9 @@ def test_a_low_percentile_cuts_off_what_is_needed(classifier: Artifact, run_pass
 
 @pytest.mark.parametrize("exporter", ["torchscript", "dynamo"])
 def test_padding_is_not_looked_at_whatever_is_quantised(
-    bert: Artifact, run_pass: Runner, exporter: str
+    exported: Exporter, run_pass: Runner, exporter: str
 ) -> None:
-    classifier = run_pass("onnx_export", bert, exporter=exporter)
+    classifier = exported(exporter=exporter)
     every = ("Add", "Gemm", "MatMul", "Mul", "Softmax", "Where")
     made = run_pass("static_int8", classifier, op_types=every, **FEW)
     assert np.abs(logits(made) - logits(made, batch=1)).max() < 1e-4
