@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -24,7 +26,7 @@ from evaluators.workloads import Workload, warm_up
 
 Open = Callable[[Artifact], Workload]
 
-DISTURBED = 1.25
+DISTURBED = 1.3
 """A block beside which the calibration kernel took so many times its best was disturbed."""
 
 _SPARE = 2  # pairs of blocks are repeated up to (pairs * this) times in all
@@ -211,6 +213,7 @@ class _Process:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._signal(signal.SIGCONT)
         self._pipe.close()  # which ends it, as soon as it looks for the next question
         self._process.join(1.0)
         if self._process.is_alive():
@@ -227,9 +230,21 @@ class _Process:
             raise MeasurementError(_of(name, error)) from error
 
     def ask(self, *question: Any) -> Any:
-        """The answer to a question; what it raises is raised here."""
+        """The answer to a question; what it raises is raised here.
+
+        Before and after, the process is stopped: threads of a runtime spin for a while after their
+        work, and would disturb what comes next.
+        """
+        self._signal(signal.SIGCONT)
         self._pipe.send(question)
-        return self._answer()
+        answer = self._answer()
+        self._signal(signal.SIGSTOP)
+        return answer
+
+    def _signal(self, number: int) -> None:
+        if self._process.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
 
     def _answer(self) -> Any:
         try:

@@ -14,6 +14,7 @@ from tuner.execution.job import Failure, Job, Reason
 from tuner.execution.processes import descendants, own_share, private_memory
 
 _GRACE = 1.0  # seconds from SIGTERM to SIGKILL
+_SHARES_REST = 100.0  # times as long as it took, until descendants' memory is looked at again
 _FAMILY_AGE = 1.0  # seconds between looks for new descendants: that reads all of /proc
 
 
@@ -37,6 +38,7 @@ class Watch:
         self._kill_at = 0.0
         self._family: list[int] = []
         self._family_at = self.started
+        self._shares, self._shares_at = 0, self.started
         self._paused_at: float | None = None
         self._paused_before = 0.0
 
@@ -95,4 +97,12 @@ class Watch:
     def _memory(self, now: float) -> int:
         if now - self._family_at > _FAMILY_AGE:
             self._family, self._family_at = descendants(self._pid), now
-        return private_memory(self._pid) + sum(own_share(pid) for pid in self._family)
+        own = private_memory(self._pid)
+        bound = own + sum(private_memory(pid) for pid in self._family)
+        limit = self._job.memory_limit
+        if now >= self._shares_at or (limit is not None and bound > limit):
+            self._shares = sum(own_share(pid) for pid in self._family)
+            # The kernel walks all their pages, and holds them up meanwhile: what is being
+            # measured must not feel it.
+            self._shares_at = now + _SHARES_REST * (time.monotonic() - now)
+        return own + self._shares
