@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 .PHONY: tune test check clean
 
 tune: .venv/.installed
-	$(BIN)/tune --space search_spaces/quickstart.yaml --constraint 'latency<350ms'
+	$(BIN)/tune --space search_spaces/quickstart.yaml --constraint 'latency<200ms'
 
 test: check
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
