@@ -29,7 +29,7 @@ Open = Callable[[Artifact], Workload]
 DISTURBED = 1.3
 """A block beside which the calibration kernel took so many times its best was disturbed."""
 
-_SPARE = 2  # one in so many pairs of blocks may be repeated
+_SPARE = 2  # pairs of blocks are repeated up to (pairs * this) times in all
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def alternate(
     """
     kernel = [calibrate() for _ in range(2)]
     pairs: list[Pair] = []
-    while len(pairs) < plan.blocks + plan.blocks // _SPARE:
+    while len(pairs) < plan.blocks * _SPARE:
         turn = len(pairs)
         order = tuple(range(len(players)) if turn % 2 == 0 else reversed(range(len(players))))
         started, busy = time.monotonic(), machine.busy()

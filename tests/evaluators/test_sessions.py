@@ -121,7 +121,7 @@ def test_pairs_beside_a_slow_kernel_are_repeated() -> None:
 def test_on_a_machine_that_is_never_quiet_the_quietest_pairs_count() -> None:
     noise = iter([1.0, 1.0, *[2.0 + 0.1 * (i % 7) for i in range(40)]])
     pairs = alternate([Scripted()], PLAN, lambda: next(noise))
-    assert len(pairs) == PLAN.blocks + PLAN.blocks // 2
+    assert len(pairs) == 2 * PLAN.blocks
     kept = least_disturbed(pairs, 4)
     worst = max(pair.disturbance for pair in kept)
     assert sum(pair.disturbance < worst for pair in pairs) <= 4
