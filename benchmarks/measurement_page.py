@@ -96,7 +96,12 @@ def _truths(truths: Sequence[Json]) -> str:
         f"thread and {t['clock'] - 1:.1%} more time by the clock on all"
         for t in truths
     )
-    return f"In one process, request by request in turn: {'; '.join(found)}."
+    # Two models in one process disturb each other: the idle one's threads spin beside the other.
+    return (
+        f"The layers are all alike, so that so many more are so much more work. Checked in one "
+        f"process, request by request in turn: {'; '.join(found)}; what the threads of two models "
+        "in one process do to each other is larger than that."
+    )
 
 
 def _verdicts(studies: Sequence[Json], parts: Mapping[str, Sequence[Json]]) -> str:
