@@ -98,9 +98,8 @@ def _truths(truths: Sequence[Json]) -> str:
     )
     # Two models in one process disturb each other: the idle one's threads spin beside the other.
     return (
-        f"The layers are all alike, so that so many more are so much more work. Checked in one "
-        f"process, request by request in turn: {'; '.join(found)}; what the threads of two models "
-        "in one process do to each other is larger than that."
+        f"In one process, request by request in turn: {'; '.join(found)}. What the threads of two "
+        "models in one process do to each other is larger than that; the layers are all alike."
     )
 
 
