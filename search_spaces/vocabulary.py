@@ -94,6 +94,8 @@ class PassSpec:
     baseline uses them. None: the baseline leaves the pass out.
     `libraries`: distributions whose version is part of a stage's key.
     `uses_data`: the pass reads the training split.
+    `budget`: the parameter that says how long the pass trains. A pass that has one can stop after
+    a share of it, and can go on from there: `tuner.passes.base.StageContext`.
     """
 
     name: str
@@ -113,6 +115,7 @@ class PassSpec:
     fixes: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     providers: frozenset[str] = frozenset()
     requires: Mapping[str, str] = field(default_factory=dict)
+    budget: str | None = None
 
     def parameter(self, name: str) -> ParameterSpec:
         """The parameter of that name; KeyError when there is none."""

@@ -28,7 +28,7 @@ from tuner.pipeline.store import Store
 from tuner.search.distributions import candidate_distributions, external
 from tuner.search.front import add_to_front, choose, dominates
 from tuner.search.judging import Judge, Numbers, judgement_json, next_look, verdict_of
-from tuner.search.strategies import FAILED_VIOLATION, Result, make_strategy
+from tuner.search.strategies import FAILED_VIOLATION, Known, Result, make_strategy
 from tuner.study.events import BASELINE, Event, Judged, Told, TrialAsked
 from tuner.study.history import History, PastTrial
 from tuner.study.ledger import Ledger
@@ -62,7 +62,7 @@ class Tuning:
     def __init__(self, parts: Parts, seconds_left: float | None) -> None:
         self._p = parts
         self._judge = Judge(parts.space, parts.vocabulary, parts.evaluators)
-        self._strategy = make_strategy(parts.space)
+        self._strategy = make_strategy(parts.space, parts.vocabulary)
         self._seen: set[str] = set()
         self._front: dict[int, Sequence[float]] = {}
         self._built: dict[int, float] = {}  # trials that are not to be run: what they violate
@@ -217,7 +217,7 @@ class Tuning:
             if self._out_of_time():
                 return "max_time"
             number = len(self._candidates) - 1  # the baseline is not counted
-            candidate = self._strategy.propose(number, self._seen)
+            candidate = self._strategy.propose(number, Known(self._seen))
             if candidate is None:
                 return "exhausted"
             self._candidates[number] = candidate

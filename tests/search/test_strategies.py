@@ -9,7 +9,7 @@ from toy_spaces import CONTINUOUS, HEAD, STAGED, space_of
 
 from search_spaces.candidates import Candidate, enumerate_candidates
 from search_spaces.space import Space
-from tuner.search.strategies import NAMES, Result, make_strategy
+from tuner.search.strategies import NAMES, Known, Result, make_strategy
 
 DISCRETE = [(name, STAGED) for name in NAMES]
 CASES = [*DISCRETE, ("tpe", CONTINUOUS), ("random", CONTINUOUS)]
@@ -34,7 +34,7 @@ def go(space: Space, trials: int, told: Sequence[Candidate] = ()) -> list[Candid
         strategy.tell(candidate, outcome(candidate))
     tried, seen = list(told), {c.key for c in told}
     while len(tried) < trials:
-        candidate = strategy.propose(len(tried), seen)
+        candidate = strategy.propose(len(tried), Known(seen))
         if candidate is None:
             break
         strategy.tell(candidate, outcome(candidate))

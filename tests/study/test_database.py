@@ -114,13 +114,15 @@ def test_an_older_database_is_brought_up_to_date_and_keeps_what_it_has(
             connection.execute(text(f"ALTER TABLE tune_metrics DROP COLUMN {column}"))
         for column in ("verdict", "constraints"):
             connection.execute(text(f"ALTER TABLE tune_confirmations DROP COLUMN {column}"))
+        for column in ("owner", "beat"):
+            connection.execute(text(f"ALTER TABLE tune_runs DROP COLUMN {column}"))
         connection.execute(text("CREATE VIEW tuner_studies AS SELECT 1 AS old"))
         connection.execute(text("UPDATE tuner_schema SET version = 1"))
     again = Study(open_engine(str(database)))
     [metric] = again.reader.metrics("tones")
     assert (metric.value, metric.ratio) == (0.05, None)
     with again.engine.connect() as connection:
-        assert connection.execute(text("SELECT version FROM tuner_schema")).scalar() == 2
+        assert connection.execute(text("SELECT version FROM tuner_schema")).scalar() == 3
         assert connection.execute(text("SELECT study FROM tuner_studies")).scalar() == "tones"
     again.send(started(), Confirmed(0, (estimate("latency", 0.06),), ()))
     assert [c.number for c in again.reader.confirmations("tones")] == [0]

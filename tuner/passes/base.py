@@ -26,13 +26,20 @@ class PassError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StageContext:
-    """What a pass gets: the model that comes in, its parameters (all filled in), where to write."""
+    """What a pass gets: the model that comes in, its parameters (all filled in), where to write.
+
+    Of a pass with a `budget`, `share` is how much of its training is to be done now (1: all), in
+    steps that are those of the whole training; `earlier` is the result of the same training after
+    a smaller share, to go on from. What comes out must not depend on `earlier`.
+    """
 
     model: Artifact
     parameters: Mapping[str, Value]
     output: Path  # an empty folder; what the pass writes there is the model that goes out
     task: str
     data: DataSpec | None
+    share: float = 1.0
+    earlier: Path | None = None
 
 
 class Pass(ABC):

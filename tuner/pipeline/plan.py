@@ -40,6 +40,7 @@ class Stage:
     """One pass applied to one input. `description` is what the key is the digest of.
 
     `input_format`, `output_format`: of the model that comes in, and of the one that goes out.
+    `share`: how much of its training is done (1: all, as of every pass that does not train).
     """
 
     key: str
@@ -49,17 +50,26 @@ class Stage:
     description: Json
     input_format: str
     output_format: str
+    share: float = 1.0
 
 
-def plan(candidate: Candidate, source: Source, passes: Mapping[str, Pass]) -> tuple[Stage, ...]:
-    """The stages of a candidate, in order."""
+def plan(
+    candidate: Candidate,
+    source: Source,
+    passes: Mapping[str, Pass],
+    shares: Mapping[str, float] | None = None,
+) -> tuple[Stage, ...]:
+    """The stages of a candidate, in order. `shares`: step -> how much of its training to do."""
     stages: list[Stage] = []
     key, model_format = source.key, SOURCE_FORMAT
     for step in candidate.steps:
         spec = step.spec
         description = _description(passes[spec.name], step.parameters, source) | {"input": key}
+        share = 1.0 if spec.budget is None else (shares or {}).get(step.id, 1.0)
+        description |= {} if share == 1.0 else {"share": share}
         key, given = digest(description), spec.gives or model_format
-        stages.append(Stage(key, step.id, spec, step.parameters, description, model_format, given))
+        formats = (model_format, given)
+        stages.append(Stage(key, step.id, spec, step.parameters, description, *formats, share))
         model_format = given
     return tuple(stages)
 

@@ -183,9 +183,9 @@ class _State:
 
     def _note_best(self, event: Told) -> None:
         self.front = event.front
-        if event.objectives is not None:
-            text = self._estimates.get(self._names[0], "")
-            self._first[event.number] = (event.objectives[0], text)
+        first = None if event.objectives is None else event.objectives[0]
+        if first is not None:
+            self._first[event.number] = (first, self._estimates.get(self._names[0], ""))
         known = [(*self._first[n], n) for n in event.front if n in self._first]
         if known:
             _, text, number = (min if self._minimize else max)(known)

@@ -14,6 +14,9 @@ Json = dict[str, Any]
 BASELINE = -1
 """The number of the baseline's trial."""
 
+TWIN = 100
+"""From this position on stages are of a candidate's un-tuned twin."""
+
 
 @dataclass(frozen=True, slots=True)
 class StudyStarted:
@@ -48,6 +51,7 @@ class TrialAsked:
     candidate: str  # the candidate's key
     parameters: Mapping[str, Any]  # decision -> value, as the strategy chose (JSON values)
     steps: tuple[Json, ...]  # id, pass, parameters: the whole pipeline with every value
+    origin: str | None = None  # "STUDY#NUMBER": not tried here, taken over from another study
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +59,11 @@ class StageStarted:
     """A pass begins to run for a trial (not sent for a stage found in the store)."""
 
     number: int
-    position: int
+    position: int  # in the pipeline; from `TWIN` on: of the un-tuned twin
     step: str
     pass_name: str
     key: str
+    share: float = 1.0  # of its training
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,7 @@ class StageFinished:
     bytes: int
     peak_memory: int | None  # bytes
     log: str | None
+    share: float = 1.0  # of its training
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,84 @@ class Measured:
     seconds: float
     estimates: tuple[Json, ...]  # and "ratio": to the baseline's, [value, low, high] or None
     detail: tuple[Json, ...]  # the measurements of every process: samples, items, conditions
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """By what its un-tuned twin shows, a candidate cannot fit; it is not trained.
+
+    The twin is the model put through the same later passes without the training. Its stages were
+    sent with positions from `TWIN` on, its measurements as the candidate's own.
+    """
+
+    number: int
+    constraints: tuple[str, ...]  # the texts of those that it cannot meet
+
+
+@dataclass(frozen=True, slots=True)
+class RungReached:
+    """A candidate was measured after a share of its training, and goes on or is stopped there."""
+
+    number: int
+    share: float
+    objectives: tuple[float | None, ...]  # canonical units
+    better: int  # of those that reached the same share before, how many did better
+    peers: int  # how many there were
+    promoted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatched:
+    """A number that was taken from another model of the same structure did not hold of this one.
+
+    From now on the evaluator measures every model itself.
+    """
+
+    number: int
+    evaluator: str
+    metric: str
+    statistic: str | None
+    shared: Json  # value, low, high: what the other model had
+    own: Json
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class LessonLearned:
+    """Failures have a cause in common: candidates that have it are no longer tried."""
+
+    decisions: Mapping[str, Any]  # decision -> value: what the failed have in common
+    where: str  # the step or evaluator in which they failed
+    reason: str
+    message: str  # of the last of them
+    failures: int
+    text: str  # the whole for a person, in one line
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """Something failed for a reason that may pass; it is tried again after `wait` seconds."""
+
+    number: int
+    where: str
+    message: str
+    attempt: int  # of the one to come, from 2
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class WarmStarted:
+    """What another study gave to this one before it began.
+
+    `exact`: trials taken over as they are; `similar`: those that only guide the search;
+    `left_out`: reason -> how many.
+    """
+
+    study: str
+    exact: int
+    similar: int
+    left_out: Mapping[str, int]
+    text: str  # the whole for a person
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +209,13 @@ class Failed:
 class Told:
     """A trial is over.
 
-    `state`: complete, built (and not to be run), failed, infeasible (failed for certain) or
-    baseline.
+    `state`: complete, built (and not to be run), failed, infeasible (failed for certain),
+    screened (by its un-tuned twin), stopped (at a rung) or baseline.
     """
 
     number: int
     state: str
-    objectives: tuple[float, ...] | None  # canonical units, in the space's order
+    objectives: tuple[float | None, ...] | None  # canonical units; None: not measured
     front: tuple[int, ...]  # the numbers on the front from now on
     seconds: float
 
@@ -167,6 +251,12 @@ Event = (
     | StageFinished
     | MeasureStarted
     | Measured
+    | Screened
+    | RungReached
+    | Mismatched
+    | LessonLearned
+    | Retrying
+    | WarmStarted
     | Judged
     | Failed
     | Told

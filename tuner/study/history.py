@@ -6,7 +6,7 @@ Knows nothing of strategies; it turns the database's rows into results.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from evaluators.base import Estimate, Measurement
@@ -16,14 +16,14 @@ from tuner.study.events import BASELINE
 from tuner.study.reader import StudyReader
 from tuner.study.rows import ConstraintRow, MetricRow, TrialRow
 
-_FINISHED = frozenset({"complete", "built", "failed", "infeasible"})
+_FINISHED = frozenset({"complete", "built", "failed", "infeasible", "screened", "stopped"})
 
 
 @dataclass(frozen=True, slots=True)
 class PastTrial:
     """A trial of an earlier command. `finished` False: it was cut off and is to be run again.
 
-    `built`: its model was made, and is not to be run.
+    `built`: its model was made, and is not to be run. `imported`: taken over from another study.
     """
 
     number: int
@@ -32,6 +32,7 @@ class PastTrial:
     result: Result
     feasible: bool
     built: bool = False
+    imported: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +69,17 @@ def _violation(row: ConstraintRow) -> float:
 
 
 def _past(row: TrialRow, violations: Mapping[str, float]) -> PastTrial:
-    objectives = None
+    result = Result(None, violations, transient=row.state == "failed")
     if row.state in ("complete", "built") and row.objectives is not None:
-        objectives = [v for v in row.objectives if v is not None] or None
-    result = Result(objectives, violations, transient=row.state == "failed")
+        values = [v for v in row.objectives if v is not None] or None
+        result = replace(result, objectives=values)
+    elif row.state in ("screened", "stopped"):
+        result = replace(result, known=row.objectives or ())
     finished = row.state in _FINISHED
     feasible = row.verdict == "feasible"
     built = row.state == "built"
-    return PastTrial(row.number, row.parameters, finished, result, feasible, built)
+    ends = (finished, result, feasible, built)
+    return PastTrial(row.number, row.parameters, *ends, imported=row.origin is not None)
 
 
 def _baseline(reader: StudyReader, study: str, rows: Sequence[TrialRow]) -> Numbers | None:

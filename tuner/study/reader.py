@@ -248,7 +248,8 @@ def _study_row(row: Row[Any], runs: list[RunRow]) -> StudyRow:
 
 
 def _run_row(row: Row[Any]) -> RunRow:
-    return RunRow(row.started_at, row.last_event_at, row.stopped_at, row.reason)
+    times = (row.started_at, row.last_event_at, row.stopped_at)
+    return RunRow(*times, row.reason, row.id, row.owner, row.beat)
 
 
 def _trial_row(row: Row[Any], objectives: list[float | None] | None) -> TrialRow:
@@ -270,6 +271,8 @@ def _trial_row(row: Row[Any], objectives: list[float | None] | None) -> TrialRow
         on_front=row.on_front,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        run_id=row.run_id,
+        origin=row.origin,
     )
 
 
@@ -329,6 +332,7 @@ def _stage_row(row: Row[Any]) -> StageRow:
         log=row.log,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        share=1.0 if row.share is None else row.share,
     )
 
 

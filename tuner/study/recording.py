@@ -162,6 +162,7 @@ def _trial_asked(transaction: Transaction, run: Run, event: TrialAsked) -> Run:
     sql, key = transaction.sql, _key(run, event.number)
     at = {"started_at": transaction.at}
     row = at | {"role": event.role, "state": "running", "on_front": False}
+    row |= {"run_id": run.run_id, "origin": clean_or_none(event.origin)}
     if transaction.run(sql.find_trial, _where(key)).first() is None:
         transaction.run(sql.add_trial, key | row)
     else:
@@ -206,6 +207,7 @@ def _stage_row(run: Run, event: StageStarted | StageFinished) -> Row:
         "step": clean(event.step),
         "pass": clean(event.pass_name),
         "key": event.key,
+        "share": event.share,
     }
 
 
@@ -290,7 +292,10 @@ def _told(transaction: Transaction, run: Run, event: Told) -> Run:
     over = {"state": event.state, "finished_at": transaction.at, "seconds": event.seconds}
     transaction.run(sql.change_trial, _where(key) | over)
     values = enumerate(event.objectives or (), start=1)
-    rows = [key | {"position": p, "value": number_or_none(value)} for p, value in values]
+    rows = [
+        key | {"position": p, "value": None if value is None else number_or_none(value)}
+        for p, value in values
+    ]
     transaction.run(sql.put_values, rows)
     if event.number == BASELINE:
         return run  # it competes with nobody, so it says nothing about the front

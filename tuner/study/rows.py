@@ -33,12 +33,18 @@ class StudySummary:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """One command's work on a study. Not stopped and no reason: it runs, or it was killed."""
+    """One command's work on a study. Not stopped and no reason: it runs, or it was killed.
+
+    `owner`: the process that works; `beat`: a number that grows while it lives.
+    """
 
     started_at: float
     last_event_at: float
     stopped_at: float | None
     reason: str | None
+    id: int = 0
+    owner: str | None = None
+    beat: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +66,10 @@ class StudyRow:
 class TrialRow:
     """A trial, or the baseline.
 
-    `role`: baseline or trial. `state`: running, complete, built, failed, infeasible, baseline or
-    interrupted. `objectives`: canonical units, in the space's order; None in it stands for NaN.
+    `role`: baseline or trial. `state`: running, complete, built, failed, infeasible, screened,
+    stopped, baseline or interrupted. `objectives`: canonical units, in the space's order; None in
+    it stands for one that was not measured, or is no number. `run_id`: the command that tries it,
+    or tried it last. `origin`: "STUDY#NUMBER" where it was taken over from another study.
     `seconds` and `finished_at` None: not over. From `reason` to `log`: why it failed.
     """
 
@@ -82,6 +90,8 @@ class TrialRow:
     on_front: bool
     started_at: float
     finished_at: float | None
+    run_id: int | None = None
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +130,10 @@ class ConstraintRow:
 
 @dataclass(frozen=True, slots=True)
 class StageRow:
-    """A stage of a trial. `outcome`: running, done, failed or interrupted. Memory in bytes."""
+    """A stage of a trial. `outcome`: running, done, failed or interrupted. Memory in bytes.
+
+    `position` from `events.TWIN` on: of its un-tuned twin. `share`: how much of its training.
+    """
 
     number: int
     position: int
@@ -135,6 +148,7 @@ class StageRow:
     log: str | None
     started_at: float | None
     finished_at: float | None
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

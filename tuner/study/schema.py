@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
 
@@ -103,6 +103,8 @@ runs = Table(
     Column("last_event_at", Double, nullable=False),
     Column("stopped_at", Double),
     Column("reason", Text),
+    Column("owner", Text),  # who works: machine, process and its start, as `tuner.owner` names it
+    Column("beat", BigInteger),  # counts while the owner lives
     Index("tune_runs_study", "study_id"),
 )
 
@@ -125,6 +127,8 @@ trials = Table(
     Column("front_until", Double),
     Column("started_at", Double, nullable=False),
     Column("finished_at", Double),
+    Column("run_id", row_id),  # the command that tries it, or tried it last
+    Column("origin", Text),  # "STUDY#NUMBER": taken over from another study
     Index("tune_trials_states", "study_id", "role", "state", "verdict", "reason"),
     Index("tune_trials_front", "study_id", "on_front", "front_since"),
     sqlite_with_rowid=False,
@@ -165,6 +169,7 @@ stages = _of_a_trial(
     Column("log", Text),
     Column("started_at", Double),
     Column("finished_at", Double),
+    Column("share", Double),  # of its training
 )
 # What a dashboard sums up by pass, without reading keys and logs.
 Index(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import ClassVar
 
 from search_spaces.candidates import Candidate, enumerate_candidates
-from search_spaces.space import Space
-from tuner.search.strategies.base import Strategy
+from tuner.search.strategies.base import Known, Setting, Strategy
 
 
 class GridStrategy(Strategy):
@@ -15,10 +14,10 @@ class GridStrategy(Strategy):
 
     name: ClassVar[str] = "grid"
 
-    def __init__(self, space: Space, seed: int, trials: int | None) -> None:
-        super().__init__(space, seed, trials)
-        self._rest: Iterator[Candidate] = enumerate_candidates(space)
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        self._rest: Iterator[Candidate] = enumerate_candidates(setting.space)
 
-    def propose(self, number: int, seen: Collection[str]) -> Candidate | None:
-        """The next candidate of the list that was not seen."""
-        return next((c for c in self._rest if c.key not in seen), None)
+    def propose(self, number: int, known: Known) -> Candidate | None:
+        """The next candidate of the list that is not excluded."""
+        return next((c for c in self._rest if not known.excludes(c)), None)

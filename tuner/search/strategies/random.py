@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import ClassVar
 
 from search_spaces.candidates import Candidate
-from tuner.search.strategies.base import Strategy, default_first, first_unseen
+from tuner.search.strategies.base import Known, Strategy, default_first, first_unseen
 
 
 class RandomStrategy(Strategy):
@@ -14,6 +13,8 @@ class RandomStrategy(Strategy):
 
     name: ClassVar[str] = "random"
 
-    def propose(self, number: int, seen: Collection[str]) -> Candidate | None:
-        """The defaults, or a uniform draw that was not seen."""
-        return default_first(self.space, seen) or first_unseen(self.space, self.seed, number, seen)
+    def propose(self, number: int, known: Known) -> Candidate | None:
+        """The defaults, or a uniform draw that is not excluded."""
+        return default_first(self.space, known) or first_unseen(
+            self.space, self.seed, number, known
+        )

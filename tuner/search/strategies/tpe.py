@@ -8,7 +8,6 @@ leaves no trace.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection
 from typing import ClassVar
 
 import optuna
@@ -17,12 +16,14 @@ from optuna.samplers import TPESampler
 from optuna.trial import TrialState, create_trial
 
 from search_spaces.candidates import Candidate, Decision, build
-from search_spaces.space import Choices, Space
+from search_spaces.space import Choices
 from search_spaces.vocabulary import Value
 from tuner.search.distributions import candidate_distributions, directions, external, label
 from tuner.search.strategies.base import (
     FAILED_VIOLATION,
+    Known,
     Result,
+    Setting,
     Strategy,
     default_first,
     derived_seed,
@@ -37,22 +38,22 @@ class TpeStrategy(Strategy):
 
     name: ClassVar[str] = "tpe"
 
-    def __init__(self, space: Space, seed: int, trials: int | None) -> None:
-        super().__init__(space, seed, trials)
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._study = optuna.create_study(directions=directions(space.objectives))
-        self._startup = 10 if trials is None else max(4, min(10, trials // 3))
+        self._study = optuna.create_study(directions=directions(self.space.objectives))
+        self._startup = 10 if self.trials is None else max(4, min(10, self.trials // 3))
 
-    def propose(self, number: int, seen: Collection[str]) -> Candidate | None:
+    def propose(self, number: int, known: Known) -> Candidate | None:
         """The defaults, or TPE's proposal, or a draw where TPE proposes only what is known."""
-        first = default_first(self.space, seen)
+        first = default_first(self.space, known)
         if first is not None:
             return first
         for attempt in range(_ATTEMPTS):
             candidate = self._sample(derived_seed(self.seed, number, attempt))
-            if candidate.key not in seen:
+            if not known.excludes(candidate):
                 return candidate
-        return first_unseen(self.space, self.seed, number, seen)
+        return first_unseen(self.space, self.seed, number, known)
 
     def tell(self, candidate: Candidate, result: Result) -> None:
         """Add the result; a certain failure is a pruned trial that violates every constraint."""
