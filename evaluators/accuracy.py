@@ -10,17 +10,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from evaluators import f1
-from evaluators.base import (
-    Artifact,
-    Estimate,
-    Evaluator,
-    Interval,
-    Json,
-    Measurement,
-    MeasurementError,
-)
+from evaluators.base import Artifact, Estimate, Interval, Json, Measurement, MeasurementError
 from evaluators.floors import floors
 from evaluators.items import paired_difference
+from evaluators.parts import (
+    WHOLE,
+    EvaluatorInParts,
+    SplitPart,
+    all_there,
+    pooled,
+    same_items,
+)
 from evaluators.runtimes.models import generates, open_classifier, open_language_model
 from evaluators.scores import Question, log_probabilities
 from evaluators.statistics import wilson
@@ -35,7 +35,7 @@ def _metric(name: str, help_: str) -> MetricSpec:
     return MetricSpec(name, "fraction", lower_is_better=False, depends_on=depends, help=help_)
 
 
-class Accuracy(Evaluator):
+class Accuracy(EvaluatorInParts):
     """Scores every label by its log-probability, and takes the best.
 
     Of a model that generates, the probability is that of everything from the label's placeholder
@@ -55,6 +55,9 @@ class Accuracy(Evaluator):
     always answering the most frequent label (unless `floor` is none), counts as dead. What always
     the most frequent label and what the nearest training row would score is kept beside the
     numbers.
+
+    A split of 400 items or more is measured in parts (`evaluators.parts`): for a candidate that is
+    clearly worse than others the first is enough. Whether a model is dead is judged by all parts.
     """
 
     spec: ClassVar = EvaluatorSpec(
@@ -96,15 +99,20 @@ class Accuracy(Evaluator):
         libraries=("onnxruntime", "torch", "transformers"),
     )
 
-    def measure(
+    def parts(self, options: Mapping[str, Value], items: int) -> int:
+        """By the items that are scored: `max_items` at most."""
+        most = options["max_items"]
+        return super().parts(options, items if most is None else min(items, int(str(most))))
+
+    def measure_part(
         self,
+        part: SplitPart,
         model: Artifact,
         options: Mapping[str, Value],
         data: DataSpec | None,
         split: str,
-        reference: Artifact | None = None,
     ) -> Measurement:
-        """Score a split. An item is {"label", "predicted", "scores": {label: log-probability}}.
+        """Score items, each {"label", "predicted", "scores": {label: log-probability}}.
 
         Of equally probable labels the first in the alphabet is predicted.
         """
@@ -112,19 +120,28 @@ class Accuracy(Evaluator):
             raise MeasurementError("accuracy needs data with a label column")
         classes = labels(data)
         _check_positive(options["positive"], classes)
-        rows = _spread(read_split(data, split), options["max_items"])
+        spread = _spread(read_split(data, split), options["max_items"])
+        rows = [spread[i] for i in part.choose([row[data.label] for row in spread])]
         score = _generated_scores if generates(model) else _classified_scores
         scores, conditions = score(model, data, rows)
         pairs = zip(rows, scores, strict=True)
         items = [_item(row[data.label], classes, values) for row, values in pairs]
         predicted = len({item["predicted"] for item in items})
-        floor = floors(data, split).to_json()
-        about = {"split": split, "predicted_classes": predicted, "floors": floor}
-        return Measurement(
-            items=items,
-            conditions=conditions | about | {"positive": options["positive"]},
-            faults=_faults(items, options["floor"] == "majority"),
-        )
+        about = {"split": split, "predicted_classes": predicted, "positive": options["positive"]}
+        if part.number == 0:  # they are of the whole split: once is enough
+            about["floors"] = floors(data, split).to_json()
+        if part != WHOLE:
+            about |= {"part": part.to_json(), "floor": options["floor"]}
+            return Measurement(items=items, conditions=conditions | about)
+        faults = _faults(items, options["floor"] == "majority")
+        return Measurement(items=items, conditions=conditions | about, faults=faults)
+
+    def faults(self, measurements: Sequence[Measurement]) -> Sequence[str]:
+        """By the items of all parts; none as long as some are not there."""
+        if SplitPart.of_measurement(measurements[0]) == WHOLE:
+            return super().faults(measurements)
+        majority = measurements[0].conditions["floor"] == "majority"
+        return _faults(pooled(measurements), majority) if all_there(measurements) else []
 
     def summarise(
         self,
@@ -134,7 +151,7 @@ class Accuracy(Evaluator):
         statistic: str | None,
     ) -> Estimate:
         """The share of right items, or an F1, with its interval."""
-        items = [item for measurement in measurements for item in measurement.items]
+        items = pooled(measurements)
         positive = options.get("positive")
         if metric == "accuracy":
             right = sum(item["label"] == item["predicted"] for item in items)
@@ -152,10 +169,11 @@ class Accuracy(Evaluator):
         metric: str,
         factor: float,
     ) -> Interval | None:
-        """By the items, which are the same and in the same order; see `evaluators.items`, `f1`."""
-        items, before = measurements[0].items, baseline[0].items
-        if len(items) != len(before):
+        """By the items that both were measured on; see `evaluators.items`, `f1`."""
+        same = same_items(measurements, baseline)
+        if same is None:
             return None
+        items, before = same
         if metric == "accuracy":
             return paired_difference(items, before, factor)
         score = _score(metric, measurements[0].conditions.get("positive"))

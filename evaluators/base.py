@@ -18,6 +18,9 @@ from search_spaces.vocabulary import EvaluatorSpec, Value
 Json = dict[str, Any]
 """A JSON object: what crosses processes, and what is stored."""
 
+TRAINING_STATE = "training_state"
+"""A folder beside a model whose training is to go on later. It is no part of the model."""
+
 Samples = Mapping[str, Sequence[Sequence[float]]]
 """Metric -> blocks -> raw samples, in the metric's canonical unit."""
 
@@ -149,6 +152,10 @@ class Evaluator(ABC):
         Raises MeasurementError with a reason in words when the model cannot be measured, and
         DeadModel when what it gives is worth nothing.
         """
+
+    def faults(self, measurements: Sequence[Measurement]) -> Sequence[str]:
+        """Why the model is dead or wrong, by all that was measured of it; a sentence each."""
+        return [fault for measurement in measurements for fault in measurement.faults]
 
     @abstractmethod
     def summarise(

@@ -6,8 +6,9 @@ Knows nothing of who asks, or of what becomes of the numbers.
 from __future__ import annotations
 
 from evaluators import all_evaluators
-from evaluators.base import Artifact, Evaluator, Json, MeasurementError
+from evaluators.base import Artifact, Evaluator, Json, Measurement, MeasurementError
 from evaluators.function import FunctionEvaluator
+from evaluators.parts import EvaluatorInParts, SplitPart
 from search_spaces.data import DataError, DataSpec
 from search_spaces.functions import FunctionMetric
 
@@ -20,7 +21,9 @@ def measure_job(payload: Json) -> Json:
 
     `payload`: "evaluator" (its name), "model" (an `Artifact` as JSON), "options" (every one filled
     in), "data" (a `DataSpec` as JSON, or null), "split", "reference" (the baseline's model, or
-    null), "function" (a `FunctionMetric` as JSON where the metric is of the space's own, or null).
+    null), "function" (a `FunctionMetric` as JSON where the metric is of the space's own, or null);
+    and where the split is measured in parts "parts" (how many) and "process" (its number, which
+    says which part it measures).
     MeasurementError when the model or the data cannot be used.
     """
     evaluator = _evaluator(payload)
@@ -31,12 +34,20 @@ def measure_job(payload: Json) -> Json:
         name = evaluator.spec.name
         raise MeasurementError(f"{name} measures {expected} models; this one is {model.format}")
     try:
-        measurement = evaluator.measure(
-            model, payload["options"], data, payload["split"], _reference(payload)
-        )
+        measurement = _measure(evaluator, model, data, payload)
     except DataError as error:
         raise MeasurementError(str(error)) from error
     return measurement.to_json()
+
+
+def _measure(
+    evaluator: Evaluator, model: Artifact, data: DataSpec | None, payload: Json
+) -> Measurement:
+    options, split, parts = payload["options"], payload["split"], payload.get("parts", 1)
+    if isinstance(evaluator, EvaluatorInParts) and parts > 1:
+        part = SplitPart.of_process(payload["process"], parts)
+        return evaluator.measure_part(part, model, options, data, split)
+    return evaluator.measure(model, options, data, split, _reference(payload))
 
 
 def _evaluator(payload: Json) -> Evaluator:

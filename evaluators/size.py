@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from evaluators.base import Artifact, Estimate, Evaluator, Measurement, MeasurementError
+from evaluators.base import (
+    TRAINING_STATE,
+    Artifact,
+    Estimate,
+    Evaluator,
+    Measurement,
+    MeasurementError,
+)
 from search_spaces.data import DataSpec
 from search_spaces.vocabulary import Aspect, EvaluatorSpec, MetricSpec, Value
 
@@ -43,7 +50,12 @@ class Size(Evaluator):
     ) -> Measurement:
         """One sample: the sum of the files' sizes in bytes. Links count as what they point to."""
         folders = [model.path] if model.base is None else [model.path, model.base.path]
-        files = (path for folder in folders for path in folder.rglob("*"))
+        files = (
+            path
+            for folder in folders
+            for path in folder.rglob("*")
+            if path.parent != folder / TRAINING_STATE
+        )
         sizes = [path.stat().st_size for path in files if path.is_file()]
         if not sizes:
             raise MeasurementError(f"{model.path}: there are no files in the model folder")

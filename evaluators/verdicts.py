@@ -55,9 +55,9 @@ def judge(
     ValueError when the limit is relative and there is no baseline.
     """
     limit = constraint.limit.value(None if baseline is None else baseline.value)
-    distance = _distance(constraint, estimate, baseline, paired)
-    verdict = _verdict(constraint.operator, distance)
-    violation = _violation(constraint, distance.value, limit)
+    found = distance(constraint, estimate, baseline, paired)
+    verdict = _verdict(constraint.operator, found)
+    violation = _violation(constraint, found.value, limit)
     if verdict is not Verdict.FEASIBLE:
         violation = max(violation, _BARELY)
     return Judgement(constraint, limit, estimate.value, verdict, violation)
@@ -86,13 +86,16 @@ def difference(
     return Interval(value, low, high)
 
 
-def _distance(
+def distance(
     constraint: Constraint,
     estimate: Estimate,
     baseline: Estimate | None,
-    paired: Callable[[float], Interval | None] | None,
+    paired: Callable[[float], Interval | None] | None = None,
 ) -> Interval:
-    """How far the value is above the limit; below zero it is below."""
+    """How far the value is above the limit, in the metric's unit; below zero it is below.
+
+    What `judge` goes by.
+    """
     limit = constraint.limit
     if not limit.relative or baseline is None:
         return _moved(Interval(estimate.value, estimate.low, estimate.high), limit.offset)
@@ -126,6 +129,11 @@ def _verdict(operator: Operator, distance: Interval) -> Verdict:
     return Verdict.UNDECIDED
 
 
+def tolerance_of(constraint: Constraint, limit: float) -> float:
+    """What a violation of 1 is in the metric's unit: what was declared, else 10 % of the limit."""
+    return constraint.tolerance or 0.1 * abs(limit) or 1.0
+
+
 def _violation(constraint: Constraint, distance: float, limit: float) -> float:
-    tolerance = constraint.tolerance or 0.1 * abs(limit) or 1.0
-    return (distance if constraint.operator.is_upper else -distance) / tolerance
+    signed = distance if constraint.operator.is_upper else -distance
+    return signed / tolerance_of(constraint, limit)

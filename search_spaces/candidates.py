@@ -75,9 +75,23 @@ def digest(data: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def build(space: Space, choose: Choose) -> Candidate:
-    """The candidate that `choose` leads to; it is asked only what is open, in pipeline order."""
-    builder = _Builder(choose)
+@dataclass(frozen=True, slots=True)
+class Memo:
+    """What building many candidates of one space need not find out each time.
+
+    `decisions`: the parameters' decisions; `free`: those open wherever the format fixes no value.
+    """
+
+    decisions: dict[str, Decision] = field(default_factory=dict)
+    free: dict[str, bool] = field(default_factory=dict)
+
+
+def build(space: Space, choose: Choose, memo: Memo | None = None) -> Candidate:
+    """The candidate that `choose` leads to; it is asked only what is open, in pipeline order.
+
+    `memo`: to be kept by who builds many candidates of this very space.
+    """
+    builder = _Builder(choose, memo or Memo())
     for item in space.pipeline:
         builder.add(item)
     return Candidate(builder.decisions, tuple(builder.steps))
@@ -130,9 +144,14 @@ def complete(spec: PassSpec, chosen: Mapping[str, Value], model_format: str) -> 
     """
     values = {p.name: p.default for p in spec.parameters}
     values |= dict(chosen) | dict(spec.fixes.get(model_format, {}))
+    idle = set()  # what a parameter depends on is declared, and so settled, before it
     for parameter in spec.parameters:
-        if not _has_effect(spec, parameter.name, values, model_format):
-            values[parameter.name] = parameter.default
+        for other, wanted in parameter.applies.items():
+            value = model_format if other == INPUT else values[other]
+            if value not in wanted or other in idle:
+                idle.add(parameter.name)
+                values[parameter.name] = parameter.default
+                break
     return values
 
 
@@ -145,6 +164,8 @@ def is_open(step: Step, name: str, scope: Mapping[str, Value], model_format: str
         return False
     if not holds(step.parameters[name].when, scope, step.id):
         return False
+    if not step.spec.parameter(name).applies:
+        return True
     known = _known(step, scope, model_format)
     return _has_effect(step.spec, name, known, model_format)
 
@@ -182,6 +203,7 @@ def enumerate_candidates(space: Space) -> Iterator[Candidate]:
     Uses memory for one candidate at a time. ValueError on a continuous range.
     """
     path: list[list[int]] = []  # per decision: the index taken, how many there are
+    memo = Memo()
     while True:
         position = 0
 
@@ -193,7 +215,7 @@ def enumerate_candidates(space: Space) -> Iterator[Candidate]:
             position += 1
             return value
 
-        yield build(space, choose)
+        yield build(space, choose, memo)
         while path and path[-1][0] + 1 == path[-1][1]:
             path.pop()
         if not path:
@@ -229,6 +251,7 @@ class _Builder:
     """Walks a pipeline, asking for what is open."""
 
     choose: Choose
+    memo: Memo
     decisions: dict[str, Value] = field(default_factory=dict)
     scope: dict[str, Value] = field(default_factory=dict)
     steps: list[CandidateStep] = field(default_factory=list)
@@ -260,16 +283,29 @@ class _Builder:
         self.scope[step.id] = True
         chosen: dict[str, Value] = {}
         for name, domain in step.parameters.items():
-            if is_open(step, name, self.scope, self.model_format):
-                chosen[name] = self.scope[f"{step.id}.{name}"] = self._value(step, name, domain)
+            full = f"{step.id}.{name}"
+            if self._is_open(step, name, full):
+                chosen[name] = self.scope[full] = self._value(step, name, full, domain)
         parameters = complete(step.spec, chosen, self.model_format)
         self.steps.append(CandidateStep(step.id, step.spec, parameters))
         self.model_format = step.spec.gives or self.model_format
 
-    def _value(self, step: Step, name: str, domain: Domain) -> Value:
+    def _is_open(self, step: Step, name: str, full: str) -> bool:
+        free = self.memo.free.get(full)
+        if free is None:
+            applies = step.spec.parameter(name).applies
+            free = self.memo.free[full] = step.parameters[name].when is None and not applies
+        if free:
+            return name not in step.spec.fixes.get(self.model_format, {})
+        return is_open(step, name, self.scope, self.model_format)
+
+    def _value(self, step: Step, name: str, full: str, domain: Domain) -> Value:
         if isinstance(domain, Fixed):
             return domain.value
-        return self._decide(parameter_decision(step, name, domain))
+        decision = self.memo.decisions.get(full)
+        if decision is None:
+            decision = self.memo.decisions[full] = parameter_decision(step, name, domain)
+        return self._decide(decision)
 
     def _decide(self, decision: Decision) -> Value:
         value = self.choose(decision)
@@ -284,7 +320,7 @@ def holds(condition: Condition | None, scope: Mapping[str, Value], step: str) ->
     if condition is None:
         return True
     prefix = f"{step}."
-    own = {k.removeprefix(prefix): v for k, v in scope.items() if k.startswith(prefix)}
+    own = {n: scope[prefix + n] for n in condition.names if prefix + n in scope}
     return condition.evaluate({**scope, **own})
 
 

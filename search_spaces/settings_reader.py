@@ -21,7 +21,7 @@ from search_spaces.units import parse_duration, parse_size
 from search_spaces.vocabulary import TASKS
 from search_spaces.yaml_nodes import Entry, Node
 
-STRATEGIES = ("tpe", "grid", "random")
+STRATEGIES = ("auto", "tpe", "grid", "random", "nsga2", "gp")
 _SEARCH_KEYS = ("strategy", "trials", "max_time", "seed")
 _LIMIT_KEYS = ("time", "memory", "fidelity")
 MAX_SEED = 2**32 - 1  # what NumPy takes

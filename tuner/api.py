@@ -26,6 +26,7 @@ def tune(
     seed: int | None = None,
     build_only: bool = False,
     study: str | None = None,
+    warm_start: Sequence[str] = (),
     db: str = "tuned/study.db",
     store: str | Path | None = None,
     output: str | Path | None = None,
@@ -36,11 +37,14 @@ def tune(
     `space`: a file, or a shipped space's name. `constraints` are added to the space's, such as
     "latency<50ms"; `objectives` replace the space's. `settings` are keys of the space by dotted
     path, {"pipeline.lora.r": 16}. `max_time` in seconds, or "8m". With `build_only` candidates are
-    built for whatever provider and never run: only what needs no run is measured. The answer's
-    files are in `output` (default: tuned/STUDY). `listeners` are called with every event.
+    built for whatever provider and never run: only what needs no run is measured. `warm_start`
+    names studies to begin with, "STUDY" or "DB#STUDY"; none given: the one that this space
+    continues; ["none"]: nothing. The answer's files are in `output` (default: tuned/STUDY).
+    `listeners` are called with every event.
 
-    Raises SpaceError (the space is wrong), DataError, ModelError, DatabaseError, StoreError, or
-    RunError. That nothing is feasible is no error: `.best` is None, `.nearest` says what came near.
+    Raises SpaceError (the space is wrong), DataError, ModelError, DatabaseError, StoreError,
+    WarmStartError, or RunError. That nothing is feasible is no error: `.best` is None, `.nearest`
+    says what came near.
     """
     from tuner.run import Request, run
 
@@ -62,6 +66,7 @@ def tune(
         space=reading.space,
         space_text=text,
         study=study,
+        warm_start=tuple(warm_start),
         db=db,
         store=None if store is None else Path(store),
         output=None if output is None else Path(output),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from evaluators.base import Estimate, Evaluator, Measurement
 from evaluators.timed import TimedEvaluator
@@ -16,6 +17,7 @@ from search_spaces.space import Space
 from search_spaces.vocabulary import Vocabulary
 from tuner.execution.making import TrialFailed
 from tuner.execution.measuring import Measurer, Run, estimate_json
+from tuner.execution.trial import insist
 from tuner.search.front import in_order, reordered
 from tuner.search.judging import Judge, Numbers, judgement_json, verdict_of
 from tuner.study.events import Confirmed, Event
@@ -67,7 +69,8 @@ class Confirmer:
         order = in_order(front)
         for start in range(0, len(order), _BRACKET):
             bracket = order[start : start + _BRACKET]
-            found = self._confirm(bracket, front, baseline)
+            confirm = partial(self._confirm, bracket, front, baseline)
+            found = insist(self.measurer.maker.store, confirm)
             for verdict in (Verdict.FEASIBLE, Verdict.UNDECIDED):
                 losses = {n: values for n, (v, values) in found.items() if v is verdict}
                 if losses:
@@ -97,7 +100,7 @@ class Confirmer:
     ) -> None:
         runs = [member.run for member in members]
         processes = self._processes(name)
-        readings = self.measurer.measure_together(runs, name, "test", processes)
+        readings = self.measurer.measure_together(runs, name, "test", processes, own=True)
         for member, reading in zip(members, readings, strict=True):
             member.estimates += reading.estimates
             member.measurements[name] = reading.measurements
@@ -108,7 +111,7 @@ class Confirmer:
         for member in members:
             try:
                 runs, processes = [member.run], self._processes(name)
-                [reading] = self.measurer.measure_together(runs, name, "test", processes)
+                [reading] = self.measurer.measure_together(runs, name, "test", processes, own=True)
             except TrialFailed as failed:
                 if not failed.failure.deterministic:
                     raise

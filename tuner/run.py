@@ -19,13 +19,13 @@ from evaluators import all_evaluators, machine
 from evaluators.floors import floors
 from evaluators.function import function_evaluators
 from search_spaces import data as space_data
-from search_spaces.candidates import digest
 from search_spaces.data_report import report
-from search_spaces.identity import describe
 from search_spaces.space import Space, steps_of
 from search_spaces.vocabulary import Vocabulary
+from tuner.crew import Crew, Tools
 from tuner.execution.job import Job, Outcome
 from tuner.execution.making import TrialFailed
+from tuner.execution.trial import insist
 from tuner.execution.workers import Workers
 from tuner.models.resolver import fingerprint
 from tuner.passes import all_passes
@@ -33,14 +33,23 @@ from tuner.pipeline.plan import Source, library_versions
 from tuner.pipeline.store import Store, default_root
 from tuner.registry import vocabulary_of
 from tuner.report.output import write_answer
+from tuner.search.outlook import StoreOutlook
+from tuner.search.strategies import make_strategy
 from tuner.study.api import Study
+from tuner.study.cooperation import Cooperation
 from tuner.study.database import open_engine
 from tuner.study.events import DataChecked, Event, Listener, StudyStarted, StudyStopped
-from tuner.study.history import History, load_history
 from tuner.study.ledger import Ledger
 from tuner.study.reader import StudyReader
 from tuner.study.writer import StudyWriter
 from tuner.tuning import Parts, Tuning
+from tuner.warm_edits import StudyChoice, identity, resolve_study
+from tuner.warm_sorting import NewStudy
+from tuner.warm_source import Origin, find_origins
+from tuner.warm_start import Hint, warm_start
+
+NO_WARM_START = "none"
+"""In place of a study: begin with nothing."""
 
 _LIBRARIES = ("optuna", "torch", "transformers", "peft", "onnxruntime", "onnxruntime-genai")
 
@@ -55,14 +64,21 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass(frozen=True)
 class Request:
-    """What to do. `space_text`: the space as its author wrote it, kept with the study."""
+    """What to do. `space_text`: the space as its author wrote it, kept with the study.
+
+    `warm_start`: studies to begin with, as `warm_source.find_origins` takes them. `workers`: how
+    many candidates are tried at once. `retry_failed`: those that failed are tried again.
+    """
 
     space: Space
     space_text: str
     study: str | None = None
+    warm_start: Sequence[str] = ()
     db: str = "tuned/study.db"
     store: Path | None = None
     output: Path | None = None
+    workers: int = 1
+    retry_failed: bool = False
     listeners: Sequence[Listener] = field(default_factory=tuple)
 
 
@@ -75,7 +91,8 @@ def run(request: Request) -> Study:
         chosen = None
         try:
             reason = session.tuning.search()
-            session.tuning.confirm()
+            with session.cooperation.turn("answer", _wait_for_ever):
+                session.tuning.confirm()
             chosen = session.tuning.chosen
         except KeyboardInterrupt:
             reason = "interrupted"
@@ -87,27 +104,28 @@ def run(request: Request) -> Study:
             session.emit(StudyStopped(reason, chosen, time.monotonic() - started))
         study = Study(session.reader, session.study, reason)
         if chosen is not None:
-            artifact = session.tuning.model_of(chosen).model
             folder = request.output or default_output(session.study)
-            write_answer(folder, study, request.space, artifact)
+            with session.cooperation.turn("answer", _wait_for_ever):
+                _write_answer(session, folder, study, request.space, chosen)
             study.output = folder
         study.load()
         return study
 
 
+def _write_answer(session: _Session, folder: Path, study: Study, space: Space, chosen: int) -> None:
+    def write() -> None:
+        write_answer(folder, study, space, session.tuning.model_of(chosen).model)
+
+    insist(session.store, write)
+
+
+def _wait_for_ever() -> None:
+    """Who waits for an answer waits as long as it takes; a Ctrl-C ends it."""
+
+
 def default_output(study: str) -> Path:
     """Where a study's answer goes when nothing else is asked for."""
     return Path("tuned") / study
-
-
-def study_name(space: Space, source: Source) -> str:
-    """The space's name and the first letters of its identity: another question, another study."""
-    return f"{space.name}-{identity(space, source)[:8]}"
-
-
-def identity(space: Space, source: Source) -> str:
-    """A digest of all that makes a space the question it is, the content of model and data too."""
-    return digest(describe(space) | {"model": source.key, "data_keys": dict(source.data_keys)})
 
 
 def open_source(space: Space, store_root: Path) -> Source:
@@ -125,49 +143,91 @@ _JOBS = ("evaluators.measure", "evaluators.fidelity", "tuner.passes", "tuner.exe
 @dataclass
 class _Session:
     tuning: Tuning
+    cooperation: Cooperation
     reader: StudyReader
+    store: Store
     study: str
     emit: Callable[[Event], None]
 
 
 def _open(request: Request, stack: ExitStack) -> _Session:
     space, root = request.space, request.store or default_root()
-    source = open_source(space, root)
-    name = request.study or study_name(space, source)
-    store = Store(root)
-    engine = open_engine(request.db)
+    source, store, engine = open_source(space, root), Store(root), open_engine(request.db)
     stack.callback(engine.dispose)
-    stack.enter_context(_alone(store, request.db, name))
-    reader = StudyReader(engine)
-    history = load_history(reader, name)
-    _same_question(reader, name, space, source, resumed=history.baseline is not None)
-    ledger = Ledger(engine.url.render_as_string(hide_password=False), name, space.objectives)
+    reader, words = StudyReader(engine), vocabulary_of(space)
+    choice = resolve_study(reader, request.study, space, source)
+    writer = stack.enter_context(StudyWriter(engine, choice.name))
+    cooperation = Cooperation(engine, reader, writer, choice.name)
+    url = engine.url.render_as_string(hide_password=False)
+    with cooperation.turn("ask", _wait_for_ever):
+        ledger = Ledger(url, choice.name, space.objectives)
     stack.callback(ledger.close)
-    words = vocabulary_of(space)
-    executor = stack.enter_context(_Executor(preload(space, words)))
+    executors = [
+        stack.enter_context(_Executor(preload(space, words))) for _ in range(request.workers)
+    ]
     stack.enter_context(_sigterm_interrupts())
-    emit = _Bus([StudyWriter(engine, name), *request.listeners])
-    emit(_started(request, name, source, history))
-    parts = Parts(
+    evaluators = all_evaluators() | function_evaluators(space)
+    outlook = StoreOutlook(space, source, all_passes(), evaluators, store)
+    emit = _Bus([writer, outlook, *request.listeners])
+    spent = _seconds_spent(reader, choice.name)
+    started = _started(request, choice.name, source, resumed=spent is not None)
+    emit(started)
+    writer.live()
+    what = (choice.name, space, words, all_passes(), evaluators, source)
+    new = NewStudy(*what, machine.fingerprint(), started.environment)
+    hints = _warm_start(request, stack, new, choice, reader, writer, cooperation)
+    strategy = make_strategy(space, words, outlook)
+    for candidate, result, origin in hints:
+        strategy.recall(candidate, result, origin)
+    limit = space.search.max_time
+    tools = Tools(
         space=space,
         vocabulary=words,
         passes=all_passes(),
-        evaluators=all_evaluators() | function_evaluators(space),
+        evaluators=evaluators,
         source=source,
         machine=machine.fingerprint(),
         store=store,
-        executor=executor,
-        ledger=ledger,
-        history=history,
+        executors=executors,
+        outlook=outlook,
         emit=emit,
+        seconds_left=None if limit is None else limit - (spent or 0.0),
+        thrifty=strategy.thrifty,
     )
-    left = space.search.max_time
-    tuning = Tuning(parts, None if left is None else left - history.seconds)
+    parts = (space, strategy, Crew(tools), ledger, cooperation, emit, request.retry_failed)
+    tuning = Tuning(Parts(*parts))
     if not tuning.finished:
-        executor.warm_up()
+        for executor in executors:
+            executor.warm_up()
     if space.data is not None:
         emit(_data_checked(space.data))  # while the workers import
-    return _Session(tuning, reader, name, emit)
+    return _Session(tuning, cooperation, reader, store, choice.name, emit)
+
+
+def _seconds_spent(reader: StudyReader, study: str) -> float | None:
+    """How long commands have worked on a study; None where it is new."""
+    if study not in {summary.name for summary in reader.studies()}:
+        return None
+    return reader.seconds_spent(study)
+
+
+def _warm_start(
+    request: Request,
+    stack: ExitStack,
+    new: NewStudy,
+    choice: StudyChoice,
+    reader: StudyReader,
+    writer: StudyWriter,
+    cooperation: Cooperation,
+) -> list[Hint]:
+    """Take over what other studies have; what only hints is for the strategy."""
+    named = [name for name in request.warm_start if name != NO_WARM_START]
+    with cooperation.turn("ask", _wait_for_ever):
+        origins = find_origins(named, request.db, reader, choice.name, stack)
+        if choice.continues is not None and not request.warm_start:
+            earlier = choice.continues
+            origins = [Origin(earlier, earlier, reader, continues=True, edits=choice.edits)]
+        return warm_start(new, origins, reader, writer, _Bus(request.listeners))
 
 
 def _data_checked(data: space_data.DataSpec) -> DataChecked:
@@ -206,27 +266,35 @@ class _Executor:
             self._workers = Workers(self._preload)
         return self._workers
 
-    def run(self, job: Job, *, deadline: float | None = None) -> Outcome:
+    def run(
+        self,
+        job: Job,
+        *,
+        deadline: float | None = None,
+        on_tick: Callable[[], None] | None = None,
+    ) -> Outcome:
         """Run a job and wait for it."""
-        return self.warm_up().run(job, deadline=deadline)
+        return self.warm_up().run(job, deadline=deadline, on_tick=on_tick)
 
 
 class _Bus:
-    """Hands every event to every listener, the database first."""
+    """Hands every event to every listener, the database first; one event after the other."""
 
     def __init__(self, listeners: Sequence[Listener]) -> None:
         self._listeners = listeners
+        self._lock = threading.RLock()
 
     def __call__(self, event: Event) -> None:
-        for listener in self._listeners:
-            listener(event)
+        with self._lock:
+            for listener in self._listeners:
+                listener(event)
 
 
-def _started(request: Request, name: str, source: Source, history: History) -> StudyStarted:
+def _started(request: Request, name: str, source: Source, *, resumed: bool) -> StudyStarted:
     space = request.space
     return StudyStarted(
         study=name,
-        resumed=history.baseline is not None,
+        resumed=resumed,
         space={
             "name": space.name,
             "path": None if space.path is None else str(space.path),
@@ -249,31 +317,6 @@ def _started(request: Request, name: str, source: Source, history: History) -> S
         | {"python": platform.python_version()}
         | library_versions(_LIBRARIES),
     )
-
-
-def _same_question(
-    reader: StudyReader, name: str, space: Space, source: Source, *, resumed: bool
-) -> None:
-    """Refuse to go on with a study that asked something else."""
-    if not resumed:
-        return
-    before = reader.study(name).space.get("fingerprint")
-    if before != identity(space, source):
-        raise RunError(
-            f"the study {name!r} was made for another space (its model, data, pipeline, metrics, "
-            "constraints, strategy or seed differ); choose another --study name"
-        )
-
-
-@contextmanager
-def _alone(store: Store, db: str, name: str) -> Iterator[None]:
-    """Hold the study for this process; RunError when another one works on it."""
-
-    def taken() -> None:
-        raise RunError(f"another tune is working on the study {name!r}; wait for it to end")
-
-    with store.lock(digest(["study", str(Path(db).absolute()), name]), on_wait=taken):
-        yield
 
 
 @contextmanager

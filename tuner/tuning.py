@@ -1,7 +1,9 @@
 """One command's work on a study: start or continue it, try candidates, confirm the best.
 
-The coordinator: the only place that talks to the strategy, to Optuna's tables and to the runner.
-It prints nothing; whoever wants to know listens to its events.
+The coordinator: the only place that talks to the strategy, to Optuna's tables and to the workers.
+It prints nothing; whoever wants to know listens to its events. Several workers of this command,
+and other commands, may work on the study at the same time: each asks and tells in its turn, and
+takes in first what the others did.
 """
 
 from __future__ import annotations
@@ -9,29 +11,28 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from evaluators.base import Evaluator, Json
-from evaluators.statistics import QUANTILES
-from evaluators.timed import TimedEvaluator
-from evaluators.verdicts import Judgement, Verdict
+from evaluators.base import Json
 from search_spaces.candidates import Candidate, baseline_candidate, build, plain
 from search_spaces.space import Space
-from search_spaces.vocabulary import Value, Vocabulary
-from tuner.confirming import Confirmer, bracket_of
-from tuner.execution.making import Executor, Maker, OutOfTime, TrialFailed
-from tuner.execution.measuring import Measurer, Run
-from tuner.execution.trial import TrialRunner
-from tuner.passes.base import Pass
-from tuner.pipeline.plan import Source
-from tuner.pipeline.store import Store
+from search_spaces.vocabulary import Value
+from tuner.confirming import bracket_of
+from tuner.crew import Crew
+from tuner.execution.making import OutOfTime, TrialFailed
+from tuner.execution.measuring import Run
 from tuner.search.distributions import candidate_distributions, external
-from tuner.search.front import add_to_front, choose, dominates
-from tuner.search.judging import Judge, Numbers, judgement_json, next_look, verdict_of
-from tuner.search.strategies import FAILED_VIOLATION, Known, Result, make_strategy
-from tuner.study.events import BASELINE, Event, Judged, Told, TrialAsked
-from tuner.study.history import History, PastTrial
+from tuner.search.front import add_to_front, choose
+from tuner.search.lessons import Lessons
+from tuner.search.strategies import Known, Result, Strategy
+from tuner.study.cooperation import Cooperation
+from tuner.study.events import BASELINE, Event, Told, TrialAsked
+from tuner.study.history import PastTrial
 from tuner.study.ledger import Ledger
+from tuner.trying import Ending, Trier
+
+_WAIT = 0.2  # seconds between looks at what other commands do
 
 
 class BaselineFailed(Exception):
@@ -40,53 +41,38 @@ class BaselineFailed(Exception):
 
 @dataclass(frozen=True)
 class Parts:
-    """What a tuning works with."""
+    """What a tuning works with. `retry_failed`: what failed is tried again, whatever was learnt."""
 
     space: Space
-    vocabulary: Vocabulary
-    passes: Mapping[str, Pass]
-    evaluators: Mapping[str, Evaluator]
-    source: Source
-    machine: Mapping[str, str]
-    store: Store
-    executor: Executor
+    strategy: Strategy
+    crew: Crew
     ledger: Ledger
-    history: History
+    cooperation: Cooperation
     emit: Callable[[Event], None]
+    retry_failed: bool = False
     clock: Callable[[], float] = time.monotonic
 
 
 class Tuning:
-    """Tries candidates until the budget is spent. `seconds_left` None: no limit."""
+    """Tries candidates until the budget is spent."""
 
-    def __init__(self, parts: Parts, seconds_left: float | None) -> None:
+    def __init__(self, parts: Parts) -> None:
         self._p = parts
-        self._judge = Judge(parts.space, parts.vocabulary, parts.evaluators)
-        self._strategy = make_strategy(parts.space, parts.vocabulary)
-        self._seen: set[str] = set()
+        self._lessons = Lessons(parts.space)
+        self._candidates: dict[int, Candidate] = {}
+        self._keys: set[str] = set()
+        self._pending: dict[int, Candidate] = {}  # being tried now, here or by other commands
+        self._queue: list[int] = []  # cut off, and to be tried again
+        self._others: Mapping[int, str] | None = None  # states, as they were last seen
+        self._imported: set[int] = set()
         self._front: dict[int, Sequence[float]] = {}
         self._built: dict[int, float] = {}  # trials that are not to be run: what they violate
-        self._done = 0
-        self._candidates: dict[int, Candidate] = {}
-        self._baseline_run: Run | None = None
+        self._measured = False  # whether any candidate has all its objectives
+        self._screened: dict[int, float] = {}  # trials that were not trained: what they violate
+        self._reason: str | None = None  # why no more is asked
         self._confirmed = False
         self._winner: int | None = None  # by what was confirmed, where that is known
-        deadline = None if seconds_left is None else parts.clock() + seconds_left
-        self._maker = Maker(parts.store, parts.executor, deadline)
-        self._runner = TrialRunner(
-            parts.space, parts.source, parts.passes, parts.store, self._maker, parts.emit
-        )
-        self._measurer = Measurer(
-            parts.space,
-            parts.source,
-            parts.passes,
-            parts.evaluators,
-            self._judge.statistics(),
-            parts.machine,
-            self._maker,
-            parts.emit,
-            self._reference,
-        )
+        parts.crew.begin(lambda: self._front, self._reference)
 
     @property
     def chosen(self) -> int | None:
@@ -102,90 +88,73 @@ class Tuning:
     @property
     def finished(self) -> bool:
         """Whether earlier work spent the budget and confirmed the best, if anything is feasible."""
-        past, limit = self._p.history, self._p.space.search.trials
-        done = sum(t.finished for t in past.trials)
-        spent = self._out_of_time() or (limit is not None and done >= limit)
+        past, limit = self._p.cooperation.load(), self._p.space.search.trials
+        own = [t for t in past.trials if not t.imported]
+        done = sum(t.finished and not self._is_retried(t) for t in own)
+        spent = self._p.crew.is_out_of_time() or (limit is not None and done >= limit)
         return spent and (bool(past.confirmed) or not any(t.feasible for t in past.trials))
-
-    def _out_of_time(self) -> bool:
-        deadline = self._maker.deadline
-        return deadline is not None and self._p.clock() >= deadline
 
     def search(self) -> str:
         """Go on until the budget is spent; why it ended: trials, max_time or exhausted."""
         try:
             self._baseline()
-            for past in self._p.history.trials:
-                self._replay(past)
-            return self._loop()
+            self._p.crew.work(self._ask, self._try)
+            self._finish_with_others()
+            self._price()
         except OutOfTime:
             return "max_time"
+        return self._reason or "trials"
 
     def model_of(self, number: int) -> Run:
         """The finished stages of a trial, made again where the store has lost them."""
-        return self._runner.build(number, self._candidates[number], again=True)
+        return self._p.crew.lead.build(number, self._candidates[number], again=True)
 
     def confirm(self) -> None:
         """Choose by measuring the front's best and the baseline again; see `Confirmer`.
 
-        Nothing is measured where an earlier command did so, and the front's best are the same.
+        Nothing is measured where it was done before, and the front's best are the same.
         """
         if not self._front:
             return
         self._confirmed = True
-        past = self._p.history
+        past = self._p.cooperation.load()
         if past.confirmed.issuperset(bracket_of(self._front)) and past.chosen in self._front:
             self._winner = past.chosen
             return
-        self._maker.deadline = None  # the answer is owed, and costs a known little
-        parts = self._p
-        confirmer = Confirmer(
-            parts.space,
-            parts.vocabulary,
-            parts.evaluators,
-            tuple(parts.source.data_keys),
-            self._measurer,
-            self.model_of,
-            parts.emit,
-        )
+        self._p.crew.no_deadline()  # the answer is owed, and costs a known little
+        confirmer = self._p.crew.confirmer(self.model_of)
         self._winner = confirmer.winner(self._front, self._reference())
 
     def _reference(self) -> Run | None:
         """The baseline's finished stages; None where it failed."""
-        if self._baseline_run is None and self._judge.baseline.estimates:
-            self._baseline_run = self.model_of(BASELINE)
-            for name, measurements in self._judge.baseline.measurements.items():
-                self._measurer.recall(name, self._baseline_run, measurements)
-        return self._baseline_run
+        return self._p.crew.reference(lambda: self.model_of(BASELINE))
 
     # The baseline
 
     def _baseline(self) -> None:
-        candidate = baseline_candidate(self._p.space)
-        self._candidates[BASELINE] = candidate
-        known = self._p.history.baseline
-        if known is not None:
-            self._judge.baseline = known
-            return
-        started = self._p.clock()
-        self._p.emit(TrialAsked(BASELINE, "baseline", candidate.key, {}, _steps(candidate)))
+        candidate = self._candidates[BASELINE] = baseline_candidate(self._p.space)
+        while True:
+            with self._turn():
+                known = self._p.cooperation.load().baseline
+                if known is not None:
+                    self._p.crew.judge.baseline = known
+                    return
+                if self._p.cooperation.news().get(BASELINE) != "running":
+                    asked = TrialAsked(BASELINE, "baseline", candidate.key, {}, _steps(candidate))
+                    self._p.emit(asked)
+                    break
+            self._wait()
+        self._measure_baseline(candidate)
+
+    def _measure_baseline(self, candidate: Candidate) -> None:
+        started, state = self._p.clock(), "baseline"
         try:
-            self._judge.baseline = self._measure_baseline(candidate)
-            state = "baseline"
+            self._p.crew.measure_baseline(candidate)
         except TrialFailed as failure:
             self._p.emit(failure.event(BASELINE))
             state = "failed"
             self._require_no_baseline(failure)
         self._p.emit(Told(BASELINE, state, None, (), self._p.clock() - started))
-
-    def _measure_baseline(self, candidate: Candidate) -> Numbers:
-        """As any candidate, and every time in full: it limits, and gauges, them all."""
-        run = self._baseline_run = self._runner.build(BASELINE, candidate)
-        try:
-            return self._measure(run, in_full=True)
-        except TrialFailed:
-            self._baseline_run = None
-            raise
 
     def _require_no_baseline(self, failure: TrialFailed) -> None:
         relative = [c.text for c in self._p.space.constraints if c.limit.relative]
@@ -194,165 +163,147 @@ class Tuning:
                 f"the baseline failed ({failure}), and {relative[0]} is relative to it"
             ) from failure
 
-    # The search
+    # Asking
 
-    def _replay(self, past: PastTrial) -> None:
-        if not past.finished and self._out_of_time():
-            raise OutOfTime
-        candidate = rebuild(self._p.space, past.decisions)
-        self._candidates[past.number] = candidate
-        self._seen.add(candidate.key)
-        if not past.finished:
-            self._try(past.number, candidate)
-            return
-        self._learn(past.number, candidate, past.result, past.feasible)
-        if past.built:
-            self._built[past.number] = _missed(past.result)
-        self._begin_in_ledger(past.number, candidate)
-        self._finish_in_ledger(past.number, past.result)
+    def _ask(self) -> int | None:
+        """The number of the next trial to try; None: no more is to be tried."""
+        with self._turn():
+            self._take_news()
+            if self._p.crew.is_out_of_time():
+                self._reason = "max_time"
+            elif self._queue:
+                return self._begin(self._queue.pop(0))
+            elif self._is_spent():
+                self._reason = "trials"
+            elif self._reason is None:
+                return self._propose()
+            return None
 
-    def _loop(self) -> str:
+    def _is_spent(self) -> bool:
         limit = self._p.space.search.trials
-        while limit is None or self._done < limit:
-            if self._out_of_time():
-                return "max_time"
-            number = len(self._candidates) - 1  # the baseline is not counted
-            candidate = self._strategy.propose(number, Known(self._seen))
-            if candidate is None:
-                return "exhausted"
-            self._candidates[number] = candidate
-            self._seen.add(candidate.key)
-            self._try(number, candidate)
-        return "trials"
+        tried = len(self._candidates) - 1 - len(self._imported)  # the baseline is not counted
+        return limit is not None and tried >= limit
 
-    def _try(self, number: int, candidate: Candidate) -> None:
-        started = self._p.clock()
+    def _propose(self) -> int | None:
+        number = len(self._candidates) - 1
+        known = Known(self._keys, self._lessons.bars, tuple(self._pending.values()))
+        candidate = self._p.strategy.propose(number, known)
+        if candidate is None:
+            self._reason = "exhausted"
+            return None
+        self._candidates[number] = candidate
+        self._keys.add(candidate.key)
+        return self._begin(number)
+
+    def _begin(self, number: int) -> int:
+        candidate = self._pending[number] = self._candidates[number]
         decisions = plain(candidate.decisions)
         self._p.emit(TrialAsked(number, "trial", candidate.key, decisions, _steps(candidate)))
         self._begin_in_ledger(number, candidate)
-        run = None
-        try:
-            run = self._runner.build(number, candidate)
-            judgements, numbers = self._settle(run, self._measure(run))
-        except TrialFailed as failed:
-            self._p.emit(failed.event(number))
-            result, feasible = self._failure(failed), False
-            state = "failed" if result.transient else self._end("infeasible", run)
-            note: str | None = str(failed)
-        else:
-            verdict = verdict_of(judgements)
-            self._p.emit(Judged(number, verdict, tuple(judgement_json(j) for j in judgements)))
-            violations = {j.constraint.text: j.violation for j in judgements}
-            result = Result(self._judge.objectives(numbers), violations)
-            feasible, state = verdict is Verdict.FEASIBLE, self._end("complete", run)
-            note = None
-        self._learn(number, candidate, result, feasible)
-        if state == "built":
-            self._built[number] = _missed(result)
-        seconds = self._p.clock() - started
-        values = None if result.objectives is None else tuple(result.objectives)
-        self._p.emit(Told(number, state, values, tuple(self._front), seconds))
-        self._finish_in_ledger(number, result, note)
+        return number
 
-    def _end(self, usual: str, run: Run | None) -> str:
-        """How a trial ended: of a model that is not to be run, that it was built is enough."""
-        return "built" if run is not None and self._p.space.build_only else usual
+    # Trying and telling
 
-    def _measure(self, run: Run, *, in_full: bool = False) -> Numbers:
-        """Every evaluator's estimates; times by a first look of one session, unless `in_full`.
+    def _try(self, trier: Trier, number: int, *, whole: bool = False) -> None:
+        started = self._p.clock()
+        ending = trier.attempt(number, self._candidates[number], whole=whole)
+        with self._turn():
+            self._take_news()
+            self._learn(number, ending)
+            told = ending.result.objectives or ending.result.known or None
+            values = None if told is None else tuple(told)
+            seconds = self._p.clock() - started
+            self._p.emit(Told(number, ending.state, values, tuple(self._front), seconds))
+            failed = ending.failed
+            note = None if failed is None else f"{failed.where}: {failed.message}"
+            self._finish_in_ledger(number, ending.result, note)
 
-        The first that fails is the trial's failure; of a model that is only built, the others are
-        measured all the same.
-        """
-        numbers = Numbers()
-        failures: list[TrialFailed] = []
-        for name in self._p.space.evaluators:
-            look = self._usual(name) if in_full else self._first_look(name)
-            try:
-                numbers = self._measure_one(run, name, look, numbers)
-            except TrialFailed as failed:
-                failures.append(failed)
-                if self._p.space.build_only:
-                    continue
-                raise
-        if failures:
-            raise failures[0]
-        return numbers
-
-    def _measure_one(self, run: Run, name: str, processes: int, known: Numbers) -> Numbers:
-        """What is known, with an evaluator's numbers from so many processes."""
-        reading = self._measurer.measure(run, name, range(processes))
-        estimates = {(e.metric, e.statistic): e for e in reading.estimates}
-        return Numbers(
-            {**known.estimates, **estimates}, {**known.measurements, name: reading.measurements}
-        )
-
-    def _settle(self, run: Run, numbers: Numbers) -> tuple[list[Judgement], Numbers]:
-        """Judge; measure more where a constraint is undecided, or the front may be reached."""
-        while True:
-            judgements = self._judge.judge(numbers)
-            wanted = self._worth_measuring(judgements, numbers)
-            if not wanted:
-                return judgements, numbers
-            for name, processes in wanted.items():
-                numbers = self._measure_one(run, name, processes, numbers)
-
-    def _worth_measuring(self, judgements: Sequence[Judgement], numbers: Numbers) -> dict[str, int]:
-        """Evaluator -> the processes that it should measure in, where those are more than it did.
-
-        A clear loser stays with a first look; see `next_look`.
-        """
-        undecided = {
-            self._judge.evaluator_of(j.constraint)
-            for j in judgements
-            if j.verdict is Verdict.UNDECIDED
-        }
-        names = set(undecided)
-        if verdict_of(judgements) is not Verdict.INFEASIBLE and self._may_reach_front(numbers):
-            names |= {name for name in self._p.space.evaluators if self._is_timed(name)}
-        looks = {
-            name: next_look(
-                len(numbers.measurements[name]),
-                self._usual(name),
-                undecided=name in undecided,
-                near_front=name in names,
-            )
-            for name in sorted(names)
-        }
-        return {name: processes for name, processes in looks.items() if processes}
-
-    def _may_reach_front(self, numbers: Numbers) -> bool:
-        timed = [name for name in self._p.space.evaluators if self._is_timed(name)]
-        hopes = self._judge.hopes(numbers, timed)
-        return not any(dominates(losses, hopes) for losses in self._front.values())
-
-    def _first_look(self, evaluator: str) -> int:
-        """The processes of a first look: one for times, unless a percentile needs the samples."""
-        metrics = self._p.evaluators[evaluator].spec.metrics
-        statistics = self._judge.statistics()
-        asked = {statistic for metric in metrics for statistic in statistics[metric.name]}
-        needs_samples = not asked.isdisjoint(QUANTILES)
-        return 1 if self._is_timed(evaluator) and not needs_samples else self._usual(evaluator)
-
-    def _is_timed(self, evaluator: str) -> bool:
-        return isinstance(self._p.evaluators[evaluator], TimedEvaluator)
-
-    def _usual(self, evaluator: str) -> int:
-        """The processes in which an evaluator measures in full."""
-        return self._p.evaluators[evaluator].processes(self._p.space.evaluators[evaluator])
-
-    def _failure(self, failed: TrialFailed) -> Result:
-        if not failed.failure.deterministic:
-            return Result(None, {}, transient=True)
-        constraints = self._p.space.constraints
-        return Result(None, {c.text: FAILED_VIOLATION for c in constraints})
-
-    def _learn(self, number: int, candidate: Candidate, result: Result, feasible: bool) -> None:
-        self._done += 1
-        self._strategy.tell(candidate, result)
-        if feasible and result.objectives is not None:
-            losses = self._judge.losses(result.objectives)
+    def _learn(self, number: int, ending: Ending) -> None:
+        """Take a result into account, once."""
+        candidate, result = self._candidates[number], ending.result
+        self._pending.pop(number, None)
+        self._p.strategy.tell(candidate, result)
+        if not result.transient:
+            passed = () if ending.state == "screened" else None
+            for lesson in self._lessons.learn(candidate, ending.failed, passed):
+                self._p.emit(lesson)
+        missed = sum(max(0.0, violation) for violation in result.violations.values())
+        if ending.state == "screened":
+            self._screened[number] = missed
+        if result.objectives is not None:
+            self._measured = True
+        if ending.state == "built":
+            self._built[number] = math.inf if result.objectives is None else missed
+        if ending.feasible and result.objectives is not None:
+            losses = self._p.crew.judge.losses(result.objectives)
             self._front = add_to_front(self._front, number, losses)
+
+    # What others did, before or meanwhile
+
+    def _take_news(self) -> None:
+        """Take in what changed of the trials that are not this command's, if anything did."""
+        states, before = self._p.cooperation.news(), self._others
+        changed = {n for n, s in states.items() if before is None or before.get(n) != s}
+        self._others = states
+        if not changed - {BASELINE}:
+            return
+        history = self._p.cooperation.load()
+        self._p.crew.learn(history, forget_failures=self._p.retry_failed)
+        for past in history.trials:
+            if past.number in changed:
+                self._take(past, first=before is None)
+
+    def _take(self, past: PastTrial, *, first: bool) -> None:
+        candidate = self._candidates.get(past.number) or rebuild(self._p.space, past.decisions)
+        self._candidates[past.number] = candidate
+        self._keys.add(candidate.key)
+        if past.imported:
+            self._imported.add(past.number)
+        self._begin_in_ledger(past.number, candidate)
+        if past.state == "running":
+            self._pending[past.number] = candidate
+        elif not past.finished or (first and self._is_retried(past)):
+            self._pending.pop(past.number, None)
+            self._queue.append(past.number)
+        elif past.number not in self._queue:
+            ending = Ending(past.state, past.result, past.feasible, past.failed)
+            self._learn(past.number, ending)
+            self._finish_in_ledger(past.number, past.result)
+
+    def _is_retried(self, past: PastTrial) -> bool:
+        """Whether a new command tries again what failed: for a reason that may have passed."""
+        return past.result.transient or (self._p.retry_failed and past.result.failed)
+
+    def _finish_with_others(self) -> None:
+        """Wait for what other commands try, and try it in their place where they die."""
+        while self._reason != "max_time":
+            number = self._ask()
+            if number is not None:
+                self._try(self._p.crew.lead, number)
+            elif self._pending and self._reason != "max_time":
+                self._wait()
+            else:
+                return
+
+    def _price(self) -> None:
+        """Where every candidate was screened, train the one that missed least.
+
+        Else nobody could say what relaxing a constraint would buy.
+        """
+        if self._measured or not self._screened:
+            return
+        with self._turn():
+            number = min(self._screened, key=lambda n: (self._screened[n], n))
+            del self._screened[number]
+            self._begin(number)
+        self._try(self._p.crew.lead, number, whole=True)
+
+    def _turn(self) -> AbstractContextManager[None]:
+        return self._p.cooperation.turn("ask", self._p.crew.look)
+
+    def _wait(self) -> None:
+        self._p.crew.look()
+        time.sleep(_WAIT)
 
     def _begin_in_ledger(self, number: int, candidate: Candidate) -> None:
         distributions = candidate_distributions(self._p.space, candidate)
@@ -379,10 +330,3 @@ def _stored(value: object) -> Value:
 
 def _steps(candidate: Candidate) -> tuple[Json, ...]:
     return tuple(step.to_json() for step in candidate.steps)
-
-
-def _missed(result: Result) -> float:
-    """By how much the constraints are violated in all; infinite where that was not measured."""
-    if result.objectives is None:
-        return math.inf
-    return sum(max(0.0, violation) for violation in result.violations.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -52,7 +52,13 @@ class Comparing:
     outcome: dict[str, Any] | Failure
     jobs: list[Job] = field(default_factory=list)
 
-    def run(self, job: Job, *, deadline: float | None = None) -> Outcome:
+    def run(
+        self,
+        job: Job,
+        *,
+        deadline: float | None = None,
+        on_tick: Callable[[], None] | None = None,
+    ) -> Outcome:
         self.jobs.append(job)
         if isinstance(self.outcome, Failure):
             return Outcome(None, self.outcome, 0.0, 0)
@@ -75,7 +81,9 @@ class Bench:
         limits: Limits = SPACE.limits,
     ) -> None:
         space = replace(SPACE, build_only=build_only, limits=limits)
-        checks = Checks(space, SOURCE, {"copy": Copy(explains)}, Maker(self.store, executor))
+        checks = Checks(
+            space, SOURCE, {"copy": Copy(explains)}, Maker(self.store, executor, waits=())
+        )
         stage = Stage("b" * 64, "copy", Copy.spec, {}, {}, "hf", "hf")
         checks.check(stage, Artifact("hf", self.folder), Artifact("hf", self.folder))
 

@@ -57,6 +57,27 @@ def fill_disk_behind_a_library(payload: Json) -> NoReturn:
     raise RuntimeError("writer failed: No space left on device (os error 28)")
 
 
+def raise_os_error(payload: Json) -> NoReturn:
+    """As the system or libraries of the network raise it, behind a library's own error."""
+    import requests
+
+    error: Exception
+    if "errno" in payload:
+        error = OSError(payload["errno"], os.strerror(payload["errno"]))
+    elif "requests" in payload:
+        error = getattr(requests.exceptions, payload["requests"])("no answer")
+    else:
+        response = requests.Response()
+        response.status_code = payload["status"]
+        error = requests.HTTPError("no", response=response)
+    raise RuntimeError("the model could not be read") from error
+
+
+def write(payload: Json) -> Json:
+    (Path(payload["output"]) / "file").write_text(payload["text"])
+    return {}
+
+
 def run_out_of_memory(payload: Json) -> NoReturn:
     bytearray(1 << 62)
     raise AssertionError("4 EB were there")

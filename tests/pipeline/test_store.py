@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from tuner.pipeline.store import Entry, Store, StoreError, default_root
+from tuner.pipeline import store_hashes
+from tuner.pipeline.store import Entry, Store, StoreError, default_root, intact
 from tuner.pipeline.store_explain import Difference
 
 
@@ -270,6 +271,163 @@ def test_drafts_of_another_machine_are_kept_for_a_week(store: Store) -> None:
     os.utime(foreign, (then, then))
     store.recover()
     assert not foreign.exists()
+
+
+# Hashes
+
+
+def flip(path: Path, at: int = 0) -> None:
+    """Change one bit of a file, and nothing else that `ls` shows but its time."""
+    with path.open("r+b") as file:
+        file.seek(at)
+        (byte,) = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+
+
+def forget() -> None:
+    """What another process would not know."""
+    store_hashes._known.clear()
+
+
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that are read to be hashed, from now on."""
+    found: list[str] = []
+    read = store_hashes._read
+
+    def noted(path: str, meanwhile: Callable[[], None] | None) -> str:
+        found.append(Path(path).name)
+        return read(path, meanwhile)
+
+    monkeypatch.setattr(store_hashes, "_read", noted)
+    return found
+
+
+def test_whether_there_is_an_entry_is_known_without_using_it(store: Store) -> None:
+    assert not store.has(key_of(1))
+    entry = put(store, 1)
+    set_used(entry, 1000)
+    assert store.has(key_of(1))
+    assert time.time() - entry.used > 900
+
+
+def test_hashes_are_stored_beside_the_sizes(store: Store) -> None:
+    entry = put(store, 1, {"a": b"12345", "sub/b": b""})
+    assert entry.meta["hashes"] == {
+        "a": hashlib.sha256(b"12345").hexdigest(),
+        "sub/b": hashlib.sha256(b"").hexdigest(),
+    }
+    assert store.verified(key_of(1)) == store.get(key_of(1)) == entry
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_flipped_bit_is_found_when_the_content_is_used(
+    store: Store, caplog: pytest.LogCaptureFixture, anew: bool
+) -> None:
+    entry = put(store, 1, {"a": b"12345", "sub/b": bytes(5_000_000)})
+    flip(entry.output / "sub" / "b", 4_900_000)
+    if anew:
+        forget()
+    assert store.get(key_of(1)) is not None, "the sizes are right"
+    with caplog.at_level(logging.WARNING):
+        assert store.verified(key_of(1)) is None
+    assert "output/sub/b has another content than was stored" in caplog.text
+    assert not store.has(key_of(1))
+    [away] = (store.root / "damaged").iterdir()
+    assert away.name.startswith(key_of(1))
+    put(store, 1, {"a": b"12345", "sub/b": bytes(5_000_000)})
+    assert store.verified(key_of(1)) is not None
+
+
+def test_content_is_read_once_in_a_process(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(store, 1, {"a": b"12345"})
+    forget()
+    read = reads(monkeypatch)
+    for _ in range(3):
+        assert store.verified(key_of(1)) is not None
+        assert Store(store.root).verified(key_of(1)) is not None
+    assert read == ["a"]
+
+
+def test_what_was_hashed_to_be_stored_is_not_read_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = reads(monkeypatch)
+    first = put(store, 1, {"a": b"12345"})
+    with store.draft(key_of(2)) as draft:
+        (draft.output / "linked").hardlink_to(first.output / "a")
+        draft.commit({})
+    assert store.verified(key_of(1)) is not None
+    assert store.verified(key_of(2)) is not None
+    assert read == ["a"], "its other name, neither"
+
+
+def test_hashes_that_were_made_elsewhere_are_taken(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store.draft(key_of(1)) as draft:
+        (draft.output / "a").write_bytes(b"12345")
+        made = store_hashes.hashes(draft.output)
+        forget()
+        read = reads(monkeypatch)
+        draft.commit({}, made)
+    assert store.verified(key_of(1)) is not None
+    assert read == []
+    flip(draft.output.parent.parent.parent / "entries" / key_of(1)[:2] / key_of(1) / "output" / "a")
+    assert store.verified(key_of(1)) is None
+
+
+def test_an_entry_without_hashes_is_valid(store: Store) -> None:
+    entry = put(store, 1, {"a": b"12345"}, value=3)
+    meta = {k: v for k, v in entry.meta.items() if k != "hashes"}
+    (entry.path / "meta.json").write_text(json.dumps(meta))
+    found = store.verified(key_of(1))
+    assert found is not None
+    assert found.meta == meta
+
+
+def test_a_number_that_changed_in_a_measurement_is_found(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry = put(store, 1, value={"samples": [0.023]})
+    meta = entry.path / "meta.json"
+    meta.write_bytes(meta.read_bytes().replace(b"0.023", b"0.033"))
+    assert store.get(key_of(1)) is None
+    assert "its content is not what was stored" in caplog.text
+
+
+def test_a_symbolic_link_is_verified_as_such(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_bytes(b"1")
+    with store.draft(key_of(1)) as draft:
+        (draft.output / "link").symlink_to(tmp_path / "elsewhere")
+        entry = draft.commit({})
+    (tmp_path / "elsewhere").write_bytes(b"2")
+    forget()
+    assert store.verified(key_of(1)) is not None
+    (entry.output / "link").unlink()
+    (entry.output / "link").symlink_to(tmp_path / "elsewher_")
+    assert store.verified(key_of(1)) is None
+
+
+def test_what_is_raised_while_it_reads_goes_through(store: Store) -> None:
+    def stop() -> None:
+        raise RuntimeError("enough")
+
+    put(store, 1, {"a": b"12345"})
+    forget()
+    with pytest.raises(RuntimeError, match="enough"):
+        store.verified(key_of(1), stop)
+    assert store.verified(key_of(1)) is not None
+
+
+def test_a_folder_is_intact_unless_it_is_of_a_damaged_entry(store: Store, tmp_path: Path) -> None:
+    entry = put(store, 1, {"deep/a": b"12345"})
+    assert intact(entry.output)
+    assert intact(entry.output / "deep")
+    flip(entry.output / "deep" / "a")
+    assert not intact(entry.output / "deep")
+    assert not intact(entry.output), "it is gone"
+    assert intact(tmp_path / "output"), "of no store"
 
 
 # Locks

@@ -25,7 +25,7 @@ def test_a_path_is_an_sqlite_file_in_wal_mode(engine: Engine, database: Path) ->
     assert database.read_bytes().startswith(b"SQLite format 3\0")
     assert pragma(engine, "journal_mode") == "wal"
     assert pragma(engine, "synchronous") == 1
-    assert pragma(engine, "busy_timeout") == 60000
+    assert pragma(engine, "busy_timeout") == 120000
     assert pragma(engine, "foreign_keys") == 1
 
 
@@ -131,7 +131,7 @@ def test_an_older_database_is_brought_up_to_date_and_keeps_what_it_has(
 def test_a_newer_schema_is_refused(engine: Engine, database: Path) -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE tuner_schema SET version = 7"))
-    with pytest.raises(DatabaseError, match=r"newer version .*schema 7, expected 2"):
+    with pytest.raises(DatabaseError, match=r"newer version .*schema 7, expected 3"):
         open_engine(str(database))
 
 
@@ -197,5 +197,5 @@ def test_many_processes_may_make_the_same_database_at_once(database: Path) -> No
     assert errors == [b""] * 4
     engine = open_engine(str(database))
     with engine.connect() as connection:
-        assert connection.execute(text("SELECT version FROM tuner_schema")).scalars().all() == [2]
+        assert connection.execute(text("SELECT version FROM tuner_schema")).scalars().all() == [3]
     engine.dispose()

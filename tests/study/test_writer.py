@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -227,13 +230,46 @@ def test_a_trial_that_is_tried_again_forgets_its_first_attempt(study: Study) -> 
 
 
 def test_what_a_killed_command_left_running_is_interrupted_when_the_next_starts(
-    study: Study,
+    study: Study, database: Path
 ) -> None:
-    study.send(started(), asked(0), StageStarted(0, 0, "lora", "lora", "key"))
+    _in_a_process_that_dies(
+        database, "started(), asked(0), StageStarted(0, 0, 'lora', 'lora', 'key')"
+    )
     assert study.reader.trials("tones")[0].state == "running"
     study.send(started(resumed=True))
     assert study.reader.trials("tones")[0].state == "interrupted"
     assert study.reader.stages("tones")[0].outcome == "interrupted"
+    assert study.reader.study("tones").runs[0].reason == "killed"
+
+
+def test_what_a_living_command_runs_is_left_to_it(study: Study) -> None:
+    study.send(started(), asked(0), StageStarted(0, 0, "lora", "lora", "key"))
+    Study(study.engine).send(started(resumed=True))
+    assert study.reader.trials("tones")[0].state == "running"
+    assert study.reader.stages("tones")[0].outcome == "running"
+
+
+def test_a_trial_that_another_command_took_over_is_no_longer_the_first_ones(study: Study) -> None:
+    first, second = (StudyWriter(study.engine, study.name) for _ in range(2))
+    with first, second:
+        for writer in (first, second):
+            writer(started())
+            writer(asked(0, r=8))
+        second(Told(0, "complete", (0.1, 0.9), (0,), 1.0))
+        first(Told(0, "failed", None, (), 9.0))
+    [trial] = study.reader.trials("tones")
+    assert (trial.state, trial.on_front, trial.seconds) == ("complete", True, 1.0)
+
+
+def _in_a_process_that_dies(database: Path, events: str) -> None:
+    code = (
+        "import os; from scripted_study import *; from tuner.study.events import *\n"
+        "from tuner.study.database import open_engine\n"
+        f"study = Study(open_engine({str(database)!r})); study.send({events}); os._exit(9)"
+    )
+    folder = Path(__file__).parent
+    run = subprocess.run([sys.executable, "-c", code], cwd=folder, check=False)
+    assert run.returncode == 9
 
 
 def test_stopping_interrupts_what_runs_and_keeps_the_reason(study: Study) -> None:

@@ -18,6 +18,8 @@ COMMANDS = {
     "show": "show a study, or one of its trials",
     "compare": "say whether two trials of a study really differ",
     "best": "show a finished study's answer again",
+    "why": "say which choices decide a metric, and what each does to it",
+    "rerank": "answer a new question from a study's trials, without running anything",
     "cache": "look at the store of stage results: ls, gc, why",
     "passes": "list the passes of a pipeline, or say all about one",
     "metrics": "list what can be measured, or say all about one evaluator",
@@ -86,6 +88,8 @@ def _run_parser() -> Parser:
     _add_search(group)
     group = parser.add_argument_group("where things go")
     group.add_argument("--study", metavar="NAME", help="the study's name (default: of the space)")
+    text = "a study to begin with: STUDY, DB#STUDY or DB; none: nothing (default: of the space)"
+    _add_repeated(group, "--warm-start", "STUDY", text)
     _add_db(group)
     _add_store(group)
     group.add_argument("--output", metavar="DIR", help="the answer's folder (tuned/STUDY)")
@@ -188,6 +192,32 @@ def _best(parser: Parser) -> None:
     _list(parser)
 
 
+def _rerank(parser: Parser) -> None:
+    parser.add_argument("study", metavar="STUDY", help="the study's name (see tune list)")
+    group = parser.add_argument_group("the new question")
+    text = "such as 'latency<60ms'; added to the study's, in place of one on the same metric"
+    _add_repeated(group, "--constraint", "C", text)
+    _add_repeated(group, "--max", "M=LIMIT", "such as latency=60ms: the same without quotes")
+    _add_repeated(group, "--min", "M=LIMIT", "such as accuracy=0.9")
+    _add_repeated(group, "--objective", "O", "such as 'minimize tpot'; replaces the study's")
+    group.add_argument(
+        "--drop-constraints", action="store_true", help="leave out the study's own constraints"
+    )
+    _list(parser)
+
+
+def _why(parser: Parser) -> None:
+    parser.add_argument("study", metavar="STUDY", help="the study's name (see tune list)")
+    parser.add_argument(
+        "--metric",
+        action="append",
+        default=[],
+        metavar="METRIC",
+        help="one that was measured: accuracy, latency.p95 ... (default: those asked for)",
+    )
+    _list(parser)
+
+
 def _cache(parser: Parser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ls|gc|why")
     ls = actions.add_parser("ls", help="what is stored, the latest used first")
@@ -246,6 +276,8 @@ _BUILDERS = {
     "show": _show,
     "compare": _compare,
     "best": _best,
+    "why": _why,
+    "rerank": _rerank,
     "cache": _cache,
     "passes": _passes,
     "metrics": _metrics,

@@ -22,13 +22,17 @@ def run_command(arguments: argparse.Namespace) -> int:
     from tuner.pipeline.store import StoreError
     from tuner.report.output import OutputError
     from tuner.run import RunError
-    from tuner.study.database import DatabaseError
+    from tuner.study.database import DatabaseError, DatabaseUnavailable
     from tuner.tuning import BaselineFailed
+    from tuner.warm_source import WarmStartError
 
     _quiet_libraries()
     try:
         return _run(arguments, named)
-    except (DataError, ModelError, DatabaseError) as error:
+    except DatabaseUnavailable as error:  # the command is right: another time it goes on
+        print(f"tune: {error}", file=sys.stderr)
+        return 1
+    except (DataError, ModelError, DatabaseError, WarmStartError) as error:
         print(f"tune: {error}", file=sys.stderr)
         return 2
     except (RunError, StoreError, OutputError, BaselineFailed, MeasurementError) as error:
@@ -56,6 +60,7 @@ def _run(arguments: argparse.Namespace, named: spaces.Named) -> int:
         space=named.space,
         space_text=named.text,
         study=arguments.study,
+        warm_start=tuple(arguments.warm_start),
         db=arguments.db,
         store=None if arguments.store is None else Path(arguments.store),
         output=None if arguments.output is None else Path(arguments.output),

@@ -1,4 +1,4 @@
-"""`tune list`, `show`, `compare` and `best`: a study's database, read and printed."""
+"""`tune list`, `show`, `compare`, `best`, `why`, `rerank`: a study's database, read and printed."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from search_spaces.units import format_quantity
 from tuner.report.answer import WIDTH, console, print_answer, trials_table
 from tuner.report.output import summary, trial_json
 from tuner.report.sessions import measurement_lines
+from tuner.report.why import UnknownMetricError, print_why, reasons, why_json
 from tuner.report.words import duration, ending, interval_text, metric_name, plural, value_text
 from tuner.study.api import Study, Trial
 from tuner.study.database import DatabaseError, open_engine
@@ -65,6 +66,21 @@ def _best(arguments: argparse.Namespace, reader: StudyReader) -> int:
     return 0 if study.best is not None else 3 if study.nearest else 1
 
 
+def _why(arguments: argparse.Namespace, reader: StudyReader) -> int:
+    study = Study(reader, arguments.study)
+    _ = study.info
+    try:
+        found = reasons(study, arguments.metric)
+    except UnknownMetricError as error:
+        print(f"tune why: {error}", file=sys.stderr)
+        return 2
+    if arguments.json:
+        _print_json({"study": study.name} | why_json(found))
+    else:
+        print_why(console(sys.stdout), study, found)
+    return 0
+
+
 def _show(arguments: argparse.Namespace, reader: StudyReader) -> int:
     study = Study(reader, arguments.study)
     _ = study.info
@@ -94,6 +110,14 @@ def _compare(arguments: argparse.Namespace, reader: StudyReader) -> int:
             return _no_trial("compare", study, name)
     a, b = (trial for trial in found if trial is not None)
     return compare_trials(arguments, study, reader, a, b)
+
+
+def _rerank(arguments: argparse.Namespace, reader: StudyReader) -> int:
+    from tuner.cli.rerank_command import rerank_study
+
+    study = Study(reader, arguments.study)
+    _ = study.info
+    return rerank_study(arguments, study, reader)
 
 
 def _no_trial(command: str, study: Study, name: str) -> int:
@@ -163,4 +187,11 @@ def _print_json(data: Any) -> None:
     print(json.dumps(data, indent=2, ensure_ascii=False))
 
 
-_COMMANDS = {"list": _list, "show": _show, "compare": _compare, "best": _best}
+_COMMANDS = {
+    "list": _list,
+    "show": _show,
+    "compare": _compare,
+    "best": _best,
+    "why": _why,
+    "rerank": _rerank,
+}

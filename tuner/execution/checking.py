@@ -63,7 +63,7 @@ class Checks:
         try:
             if entry is None:
                 job = self._job(before, after)
-                entry, _ = self.maker.make(stage.step, key, meta, job)
+                entry, _ = self.maker.make_once(stage.step, key, meta, job, (before, after))
         except TrialFailed as failed:  # a crash in a runtime, say: measuring will tell
             found = {"skipped": failed.failure.message}
             if failed.failure.deterministic:

@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 
 from tuner.execution.job import Reason
 from tuner.execution.processes import die_with_parent, libc, private_memory, set_name
+from tuner.pipeline.store_hashes import hashes
 
 Json = dict[str, Any]
 
@@ -39,16 +40,44 @@ They are named, not imported: a job pays for what it needs only.
 
 _DEAD = "evaluators.base.DeadModel"
 _TOO_LITTLE_MEMORY = frozenset({"MemoryError", "OutOfMemoryError"})  # Python's, torch's for a GPU
+_MAY_PASS = frozenset(
+    {
+        errno.EIO,
+        errno.ESTALE,
+        errno.EAGAIN,
+        errno.EBUSY,
+        errno.ETIMEDOUT,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+    }
+)
+_NETWORK = frozenset(
+    {
+        "socket.gaierror",  # no name could be resolved
+        "requests.ConnectionError",
+        "requests.Timeout",
+        "requests.ChunkedEncodingError",
+        "httpx.TransportError",
+    }
+)
+_BUSY_SERVER = frozenset({408, 429, 500, 502, 503, 504})  # HTTP
 _LONGEST_MESSAGE = 300
 _KILL_ME_FIRST = b"1000"  # the kernel's highest score for who is killed when memory runs out
 
 
-def run_job(entry: str, payload: bytes, log: Path, result: int, parent: int) -> NoReturn:
-    """Be the process of a job. `result`: a descriptor that gets the result as JSON."""
+def run_job(job: Json, payload: bytes, result: int, parent: int) -> NoReturn:
+    """Be the process of a job: its entry, log and output, as paths or None.
+
+    `result`: a descriptor that gets the result as JSON.
+    """
     die_with_parent(parent)
     try:
-        _set_up(log)
-        reply = {"value": _call(entry, json.loads(payload))}
+        _set_up(Path(job["log"]))
+        reply = {"value": _call(job["entry"], json.loads(payload))}
+        if job["output"] is not None:
+            reply["hashes"] = hashes(Path(job["output"]))
         data = json.dumps(reply | {"memory": private_memory(os.getpid())})
     except SystemExit as leave:
         _leave(_exit_code(leave))
@@ -71,7 +100,9 @@ def describe(error: BaseException) -> Json:
     elif {c.__name__ for c in type(error).__mro__} & _TOO_LITTLE_MEMORY:
         reason = Reason.OUT_OF_MEMORY
     elif any(_is_disk_full(e) for e in _chain(error)):
-        deterministic, message = False, f"the disk is full ({message})"
+        reason, deterministic, message = Reason.DISK_FULL, False, f"the disk is full ({message})"
+    elif any(_may_pass(e) for e in _chain(error)):
+        deterministic = False
     return {"reason": reason, "message": _shortened(message), "deterministic": deterministic}
 
 
@@ -132,6 +163,18 @@ def _is_disk_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     return os.strerror(errno.ENOSPC) in str(error)
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Of the network, or of a disk that did not answer: another time it may."""
+    if isinstance(error, ConnectionError) or getattr(error, "errno", None) in _MAY_PASS:
+        return True
+    response = getattr(error, "response", None)
+    if getattr(response, "status_code", None) in _BUSY_SERVER:
+        return True
+    return not _NETWORK.isdisjoint(
+        f"{c.__module__.partition('.')[0]}.{c.__qualname__}" for c in type(error).__mro__
+    )
 
 
 def _shortened(text: str) -> str:

@@ -5,6 +5,7 @@ Knows nothing of stages or measurements; an executor on another machine could ru
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +23,7 @@ class Reason(StrEnum):
     CRASHED = "crashed"  # a fatal signal of its own: segmentation fault, abort, ...
     OUT_OF_MEMORY = "out_of_memory"  # over its memory limit
     TIMEOUT = "timeout"  # over its time limit
+    DISK_FULL = "disk_full"  # there was no room for what it wrote
     KILLED = "killed"  # SIGKILL/SIGTERM from outside, or its server died
     DEADLINE = "deadline"  # the study's time was up
     CANCELLED = "cancelled"  # the coordinator was asked to stop
@@ -42,6 +44,7 @@ class Job:
 
     `log`: where its standard output and error go. Limits: seconds, and bytes of private memory.
     `exclusive`: it measures, and has the device to itself; any other job pauses meanwhile.
+    `output`: a folder whose files are hashed as the last of its work.
     """
 
     entry: str
@@ -50,6 +53,7 @@ class Job:
     time_limit: float | None = None
     memory_limit: int | None = None
     exclusive: bool = False
+    output: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,8 @@ class Outcome:
     """What came of a job: a value or a failure, and what it took.
 
     `seconds` it ran, from the start of its process, without those that it was `paused` as another
-    command measured; before its start it `waited` for the device.
+    command measured; before its start it `waited` for the device. `hashes`: of the files in its
+    output, by `tuner.pipeline.store_hashes.hashes`; None where the executor made none.
     """
 
     value: Json | None
@@ -66,3 +71,4 @@ class Outcome:
     peak_memory: int  # bytes of private memory
     waited: float = 0.0
     paused: float = 0.0
+    hashes: Mapping[str, str] | None = None

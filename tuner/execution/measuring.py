@@ -5,6 +5,7 @@ Emits an event for every reading. Knows nothing of strategies, and nothing of ve
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from evaluators.base import Artifact, Estimate, Evaluator, Measurement, Measurem
 from evaluators.measure import MEASURE_JOB
 from evaluators.timed import TimedEvaluator
 from evaluators.timing import Timeline
-from search_spaces.candidates import plain
+from search_spaces.candidates import SOURCE_FORMAT, plain
 from search_spaces.space import Space
 from search_spaces.vocabulary import Aspect, MetricSpec
 from tuner.execution.job import Failure, Job, Reason
@@ -30,7 +31,10 @@ Statistics = Mapping[str, Sequence[str | None]]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A candidate whose stages are done: the models after every stage (the first is the source)."""
+    """A candidate whose stages are done: the models after every stage (the first is the source).
+
+    Without `artifacts` it stands for one whose measurements are all known.
+    """
 
     number: int
     stages: tuple[Stage, ...]
@@ -52,11 +56,15 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What an evaluator measures of a run. `anchor`: what it is measured beside, or against."""
+    """What an evaluator measures. `anchor`: what it is measured beside, or against.
+
+    `model_format`, `artifact`: of the model that is measured, and the key of the stage it is of.
+    """
 
     plan: MeasurementPlan
-    model: Artifact
     anchor: Artifact | None
+    model_format: str
+    artifact: str
 
     @property
     def name(self) -> str:
@@ -76,12 +84,21 @@ class _Task:
 
 
 @dataclass
-class Measurer:
-    """Measures runs of one space.
+class Shared:
+    """What the workers of a command know together of the measurements.
 
-    `reference`: the baseline's run, or None where it failed. `timelines`: evaluator -> every
-    session that it held; another split has timelines of its own.
+    `timelines`: (evaluator, split) -> every session that it held. `own`: evaluators whose numbers
+    were seen to be of the very model, and not of its structure. `lock` is held to use either.
     """
+
+    timelines: dict[tuple[str, str], Timeline] = field(default_factory=dict)
+    own: set[str] = field(default_factory=set)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+
+@dataclass
+class Measurer:
+    """Measures runs of one space. `reference`: the baseline's run, or None where it failed."""
 
     space: Space
     source: Source
@@ -92,14 +109,37 @@ class Measurer:
     maker: Maker
     emit: Callable[[Event], None]
     reference: Callable[[], Run | None]
-    timelines: dict[tuple[str, str], Timeline] = field(default_factory=dict)
+    shared: Shared = field(default_factory=Shared)
 
-    def measure(self, run: Run, evaluator: str, processes: range) -> Reading:
-        """Measure a run's model on the data of the search, or take what is known."""
-        return self.measure_together([run], evaluator, "dev", processes)[0]
+    def measure(self, run: Run, evaluator: str, processes: range, *, own: bool = False) -> Reading:
+        """Measure a run's model on the data of the search, or take what is known.
+
+        `own`: this very model, not another one of its structure.
+        """
+        return self.measure_together([run], evaluator, "dev", processes, own=own)[0]
+
+    def is_known(self, run: Run, evaluator: str, processes: range) -> bool:
+        """Whether `measure` would take what is known."""
+        plan = self._place(run, self.evaluators[evaluator], "dev").plan
+        return all(self.maker.store.get(plan.key(number)) is not None for number in processes)
+
+    def is_of_another(self, run: Run, evaluator: str) -> bool:
+        """Whether what is known of a run's model was measured on another one of its structure."""
+        engine = self.evaluators[evaluator]
+        place, own = self._place(run, engine, "dev"), self._place(run, engine, "dev", own=True)
+        entry = self.maker.store.get(place.plan.key(0))
+        if entry is None or place.plan.key(0) == own.plan.key(0):
+            return False
+        return entry.meta.get("artifact") != place.artifact
 
     def measure_together(
-        self, runs: Sequence[Run], evaluator: str, split: str, processes: range
+        self,
+        runs: Sequence[Run],
+        evaluator: str,
+        split: str,
+        processes: range,
+        *,
+        own: bool = False,
     ) -> list[Reading]:
         """Measure several models in turn, process by process: A B, B A, A B, ...
 
@@ -107,7 +147,7 @@ class Measurer:
         that were used before give what is in the store. TrialFailed where one cannot be measured.
         """
         engine = self.evaluators[evaluator]
-        tasks = [_Task(run, self._place(run, engine, split)) for run in runs]
+        tasks = [_Task(run, self._place(run, engine, split, own=own)) for run in runs]
         for task in tasks:
             self._announce(task, processes)
         for turn, number in enumerate(processes):
@@ -120,14 +160,18 @@ class Measurer:
     def anchor_estimates(self, evaluator: str, split: str) -> list[Estimate]:
         """What an evaluator's sessions on a split say of the baseline beside the candidates."""
         engine = self.evaluators[evaluator]
-        timeline = self.timelines.get((evaluator, split), Timeline())
         names = [(m, s) for m in engine.spec.metrics for s in self.statistics[m.name]]
         found = []
-        for metric, statistic in names:
-            value = None if statistic is None else timeline.anchor(metric.name, statistic)
-            if value is not None:
-                ends, count = (value.value, value.low, value.high), timeline.samples(metric.name)
-                found.append(Estimate(metric.name, statistic, *ends, metric.unit, count))
+        with self.shared.lock:
+            timeline = self.shared.timelines.get((evaluator, split), Timeline())
+            for metric, statistic in names:
+                value = None if statistic is None else timeline.anchor(metric.name, statistic)
+                if value is not None:
+                    ends, count = (
+                        (value.value, value.low, value.high),
+                        timeline.samples(metric.name),
+                    )
+                    found.append(Estimate(metric.name, statistic, *ends, metric.unit, count))
         return found
 
     def recall(self, evaluator: str, run: Run, measurements: Sequence[Measurement]) -> None:
@@ -137,33 +181,44 @@ class Measurer:
             place = self._place(run, engine, "dev")
             for number, measurement in enumerate(measurements):
                 key = place.plan.key(number)
-                self._timeline(place).add(place.name, key, measurement)
+                self._note(place, key, measurement)
 
-    def _place(self, run: Run, engine: Evaluator, split: str) -> Place:
-        alone = self._plan(run, engine, split, None)
-        model = run.artifacts[alone.position + 1]
+    def _place(self, run: Run, engine: Evaluator, split: str, *, own: bool = False) -> Place:
+        own = own or engine.spec.name in self.shared.own
+        alone = self._plan(run, engine, split, None, own=own)
+        stage = None if alone.position < 0 else run.stages[alone.position]
+        model = (
+            SOURCE_FORMAT if stage is None else stage.output_format,
+            self.source.key if stage is None else stage.key,
+        )
         beside = isinstance(engine, TimedEvaluator)
         if not beside and not engine.spec.reference:
-            return Place(alone, model, None)
+            return Place(alone, None, *model)
         baseline = self.reference()
         if baseline is None:
             if not beside:
                 message = "it compares with the baseline, which failed"
                 failure = Failure(Reason.REFUSED, message, True)
                 raise TrialFailed(engine.spec.name, failure, None)
-            return Place(alone, model, None)
+            return Place(alone, None, *model)
         anchor = self._plan(baseline, engine, split, None)
         if beside and anchor.description["model"] == alone.description["model"]:
-            return Place(alone, model, None)  # it is the anchor itself
-        plan = self._plan(run, engine, split, anchor)
-        return Place(plan, model, baseline.artifacts[anchor.position + 1])
+            return Place(alone, None, *model)  # it is the anchor itself
+        plan = self._plan(run, engine, split, anchor, own=own)
+        return Place(plan, baseline.artifacts[anchor.position + 1], *model)
 
     def _plan(
-        self, run: Run, engine: Evaluator, split: str, anchor: MeasurementPlan | None
+        self,
+        run: Run,
+        engine: Evaluator,
+        split: str,
+        anchor: MeasurementPlan | None,
+        *,
+        own: bool = False,
     ) -> MeasurementPlan:
         options = self.space.evaluators[engine.spec.name]
         parts = (engine, options, run.stages, self.passes, self.source, split, self.machine)
-        return measurement_plan(*parts, anchor)
+        return measurement_plan(*parts, anchor, own=own)
 
     def _announce(self, task: _Task, numbers: range) -> None:
         plan, store = task.place.plan, self.maker.store
@@ -180,29 +235,41 @@ class Measurer:
             meta = {
                 "description": plan.description | {"process": process},
                 "pass": f"measure {plan.evaluator}",
+                "artifact": task.place.artifact,
             }
-            entry, _ = self.maker.make(
-                plan.evaluator, key, meta, lambda draft: self._job(task.place, draft)
+            model = task.run.artifacts[plan.position + 1]
+            entry, _ = self.maker.make_once(
+                plan.evaluator,
+                key,
+                meta,
+                lambda draft: self._job(task.place, model, process, draft),
+                [model, *([] if task.place.anchor is None else [task.place.anchor])],
             )
         found = Measurement.from_json(entry.meta["value"])
         if isinstance(self.evaluators[plan.evaluator], TimedEvaluator):
-            self._timeline(task.place).add(task.place.name, key, found)
+            self._note(task.place, key, found)
         return found
 
-    def _timeline(self, place: Place) -> Timeline:
-        return self.timelines.setdefault((place.plan.evaluator, place.plan.split), Timeline())
+    def _note(self, place: Place, key: str, measurement: Measurement) -> None:
+        with self.shared.lock:
+            self._timeline(place).add(place.name, key, measurement)
 
-    def _job(self, place: Place, draft: Draft) -> Job:
+    def _timeline(self, place: Place) -> Timeline:
+        name = (place.plan.evaluator, place.plan.split)
+        return self.shared.timelines.setdefault(name, Timeline())
+
+    def _job(self, place: Place, model: Artifact, process: int, draft: Draft) -> Job:
         limits, plan = self.space.limits, place.plan
         function = self.space.functions.get(plan.evaluator)
         payload = {
             "evaluator": plan.evaluator,
-            "model": place.model.to_json(),
+            "model": model.to_json(),
             "options": plain(self.space.evaluators[plan.evaluator]),
             "data": None if self.space.data is None else self.space.data.to_json(),
             "split": plan.split,
             "reference": None if place.anchor is None else place.anchor.to_json(),
             "function": None if function is None else function.to_json(),
+            "process": process,
         }
         times = any(
             Aspect.RUNTIME in m.depends_on for m in self.evaluators[plan.evaluator].spec.metrics
@@ -241,7 +308,7 @@ class Measurer:
 
     def _metrics(self, engine: Evaluator, task: _Task) -> list[MetricSpec]:
         """Those that such a model has; MeasurementError where one is asked for that it lacks."""
-        specs = [m for m in engine.spec.metrics if m.is_of(task.place.model.format)]
+        specs = [m for m in engine.spec.metrics if m.is_of(task.place.model_format)]
         if not isinstance(engine, TimedEvaluator):
             return specs
         asked = {objective.metric for objective in self.space.objectives}
@@ -256,8 +323,9 @@ class Measurer:
         self, engine: Evaluator, task: _Task, metric: str, statistic: str | None
     ) -> Estimate:
         if isinstance(engine, TimedEvaluator):
-            timeline = self._timeline(task.place)
-            return engine.estimate(task.measurements, metric, statistic, timeline)
+            with self.shared.lock:
+                timeline = self._timeline(task.place)
+                return engine.estimate(task.measurements, metric, statistic, timeline)
         options = self.space.evaluators[engine.spec.name]
         return engine.summarise(task.measurements, options, metric, statistic)
 

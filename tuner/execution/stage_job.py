@@ -20,16 +20,23 @@ FETCH_SOURCE = f"{__name__}:fetch_source"
 
 
 def run_stage(payload: Json) -> Json:
-    """Run the pass that `payload` names; what it writes into `output` is the result."""
+    """Run the pass that `payload` names; what it writes into `output` is the result.
+
+    `payload`: "pass", "parameters", "model" (an `Artifact` as JSON), "output", "task", "data" (a
+    `DataSpec` as JSON, or null); and of a training that is not done at once "share" and "earlier"
+    (a folder, or null), which are those of `StageContext`.
+    """
     from tuner.passes import all_passes
 
-    data = payload["data"]
+    data, earlier = payload["data"], payload.get("earlier")
     context = StageContext(
         model=Artifact.from_json(payload["model"]),
         parameters={k: _value(v) for k, v in payload["parameters"].items()},
         output=Path(payload["output"]),
         task=payload["task"],
         data=None if data is None else DataSpec.from_json(data),
+        share=float(payload.get("share", 1.0)),
+        earlier=None if earlier is None else Path(earlier),
     )
     all_passes()[payload["pass"]].run(context)
     return {}

@@ -47,7 +47,7 @@ class Workers:
     that measure have to themselves, shared with all other commands by default. Needs Linux.
 
     When the coordinator ends, however it ends, the server, its job and all that the job started
-    are killed. Not for use from several threads at once; several `Workers` may exist.
+    are killed. One is not for several threads at once; several threads may have one each.
     """
 
     def __init__(
@@ -201,7 +201,8 @@ def _took(outcome: Outcome, watch: Watch, turn: Turn) -> Outcome:
 
 def _start(server: Server, job: Job, tick: _Ticker) -> int:
     """Have the job started; its process id."""
-    header = {"entry": job.entry, "log": str(job.log.absolute())}
+    output = None if job.output is None else str(job.output.absolute())
+    header = {"entry": job.entry, "log": str(job.log.absolute()), "output": output}
     server.channel.send(header, json.dumps(job.payload).encode())
     return int(_receive(server, tick).header["started"])
 
@@ -221,7 +222,8 @@ def _outcome(watch: Watch, end: Message, *, memory_ran_out: bool) -> Outcome:
             failure = killed_for_memory(watch.peak)
         return Outcome(None, failure, watch.seconds, watch.peak)
     peak = max(watch.peak, result["memory"])
-    return Outcome(result.get("value"), _failure(watch, result), watch.seconds, peak)
+    outcome = Outcome(result.get("value"), _failure(watch, result), watch.seconds, peak)
+    return replace(outcome, hashes=result.get("hashes"))
 
 
 def _failure(watch: Watch, result: Json) -> Failure | None:

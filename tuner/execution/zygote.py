@@ -22,7 +22,6 @@ import socket
 import sys
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from tuner.execution.channel import Channel, ChannelClosed, Message
@@ -110,8 +109,7 @@ def _serve(channel: Channel, request: Message, spare: Sequence[int]) -> None:
     pid = os.fork()
     if pid == 0:
         channel.close()
-        entry, log = request.header["entry"], Path(request.header["log"])
-        run_job(entry, request.body, log, result, zygote)
+        run_job(request.header, request.body, result, zygote)
     channel.send({"started": pid})
     _attend(channel, pid)
     signal_group(

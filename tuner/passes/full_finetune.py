@@ -17,6 +17,7 @@ from tuner.passes.base import Pass, PassError, StageContext
 from tuner.training.declarations import Defaults, training_parameters
 from tuner.training.loop import Faster, train
 from tuner.training.losses import BatchLoss
+from tuner.training.resuming import Part
 from tuner.training.settings import Training
 from tuner.training.subject import device, prepare
 
@@ -38,6 +39,7 @@ class FullFinetune(Pass):
         changes=frozenset({Aspect.WEIGHTS}),
         neutral=None,
         uses_data=True,
+        budget="max_steps",
         libraries=("torch", "transformers"),
         parameters=(
             *training_parameters(
@@ -90,7 +92,8 @@ class FullFinetune(Pass):
         _freeze(_first_layers(model, int(str(context.parameters["freeze_layers"]))))
         faster = Faster(subject.head_parameters, float(str(context.parameters["head_factor"])))
         loss = _in_16_bits_on_gpu(subject.loss)
-        train(model, subject.examples, settings, loss, faster, fused=True)
+        part = Part.of(context)
+        train(model, subject.examples, settings, loss, faster, fused=True, part=part)
         model.to(dtype_of(source)).save_pretrained(context.output)
         own = ("config.json",) if is_encoder(source) else ()
         copy_other_files(source, context.output, but=own)

@@ -15,6 +15,7 @@ from tuner.passes.base import Pass, StageContext
 from tuner.training.adapters import add_adapters, check_targets, first_weights, save_adapter
 from tuner.training.declarations import adapter_parameters, training_parameters
 from tuner.training.loop import train
+from tuner.training.resuming import Part
 from tuner.training.settings import Adapters, Training
 from tuner.training.subject import device, prepare
 
@@ -39,6 +40,7 @@ class Lora(Pass):
         changes=frozenset({Aspect.WEIGHTS}),
         neutral=None,
         uses_data=True,
+        budget="max_steps",
         libraries=("torch", "transformers", "peft"),
         parameters=(
             *adapter_parameters(),
@@ -59,7 +61,7 @@ class Lora(Pass):
         torch.manual_seed(settings.seed)
         model = add_adapters(subject.model, adapters, subject.head)
         first = first_weights(model, adapters)
-        train(model, subject.examples, settings, subject.loss)
+        train(model, subject.examples, settings, subject.loss, part=Part.of(context))
         save_adapter(model, context.output, first, subject.facts)
 
 

@@ -13,6 +13,7 @@ from tuner.training.adapters import add_adapters, check_targets, save_adapter
 from tuner.training.declarations import adapter_parameters, training_parameters
 from tuner.training.loop import train
 from tuner.training.quantized_base import DTYPES, Quantisation, load_quantised
+from tuner.training.resuming import Part
 from tuner.training.settings import Adapters, Training
 from tuner.training.subject import device, prepare
 
@@ -35,6 +36,7 @@ class QLora(Pass):
         changes=frozenset({Aspect.WEIGHTS}),
         neutral=None,
         uses_data=True,
+        budget="max_steps",
         kinds=frozenset({"causal"}),
         libraries=("torch", "transformers", "peft", "bitsandbytes", "accelerate"),
         parameters=(
@@ -75,5 +77,5 @@ class QLora(Pass):
         subject = prepare(context, settings, lambda m: load_quantised(m.path, how, device()))
         torch.manual_seed(settings.seed)
         model = add_adapters(subject.model, Adapters.of(context.parameters))
-        train(model, subject.examples, settings, subject.loss)
+        train(model, subject.examples, settings, subject.loss, part=Part.of(context))
         save_adapter(model, context.output, {}, {"quantisation": how.to_json()})

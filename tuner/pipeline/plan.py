@@ -74,6 +74,12 @@ def plan(
     return tuple(stages)
 
 
+def key_at(stage: Stage, share: float) -> str:
+    """The key of the same stage after this share of its training."""
+    description = {name: value for name, value in stage.description.items() if name != "share"}
+    return digest(description if share == 1.0 else description | {"share": share})
+
+
 def _description(pass_: Pass, parameters: Mapping[str, Value], source: Source) -> Json:
     spec = pass_.spec
     return {
@@ -115,18 +121,22 @@ def measurement_plan(
     split: str,
     machine: Mapping[str, str],
     reference: MeasurementPlan | None = None,
+    *,
+    own: bool = False,
 ) -> MeasurementPlan:
     """Where in a candidate's pipeline a metric is fixed, and under which key it is known.
 
     `reference`: the same evaluator's plan for the baseline, where it measures against that.
+    `own`: of this very model, and shared with none that anything tells from it.
 
     What changes nothing that the evaluator's metrics depend on is left out of the key: two thread
     counts share one accuracy, two fine-tunings of one architecture share one latency.
     """
     spec = evaluator.spec
     aspects: frozenset[Aspect] = frozenset().union(*(m.depends_on for m in spec.metrics))
-    changes = [_change(stage, passes[stage.spec.name], aspects) for stage in stages]
-    changes = [c or _shape(stages[i : i + 2], aspects) for i, c in enumerate(changes)]
+    relevance = frozenset(Aspect) if own else aspects
+    changes = [_change(stage, passes[stage.spec.name], relevance) for stage in stages]
+    changes = [c or _shape(stages[i : i + 2], relevance) for i, c in enumerate(changes)]
     relevant = [i for i, change in enumerate(changes) if change is not None]
     model = [source.key, *(changes[i] for i in relevant)]
     description = {

@@ -15,7 +15,7 @@ def sizes(folder: Path) -> dict[str, int]:
 
     A symbolic link counts as itself, not as what it points to.
     """
-    return {name: status.st_size for name, status in _walk(folder, "")}
+    return {name: status.st_size for name, status in walk(folder)}
 
 
 def damage(folder: Path, expected: Mapping[str, int]) -> str | None:
@@ -56,13 +56,14 @@ class Usage:
 
 
 def _identities(folder: Path) -> list[tuple[tuple[int, int], int]]:
-    return [((s.st_dev, s.st_ino), s.st_size) for _, s in _walk(folder, "")]
+    return [((s.st_dev, s.st_ino), s.st_size) for _, s in walk(folder)]
 
 
-def _walk(folder: Path | str, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
+def walk(folder: Path | str, prefix: str = "") -> Iterator[tuple[str, os.stat_result]]:
+    """Path below `folder` (with /, after `prefix`) and status of every file, links as such."""
     with os.scandir(folder) as found:
         for item in found:
             if item.is_dir(follow_symlinks=False):
-                yield from _walk(item.path, f"{prefix}{item.name}/")
+                yield from walk(item.path, f"{prefix}{item.name}/")
             else:
                 yield prefix + item.name, item.stat(follow_symlinks=False)

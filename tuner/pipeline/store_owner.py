@@ -22,17 +22,28 @@ def new_name() -> str:
     return f"{_machine()}-{pid}-{_start_time(pid)}-{uuid.uuid4().hex[:12]}"
 
 
+def is_alive(name: str) -> bool | None:
+    """Whether the process that a name is of still runs; None where that cannot be known.
+
+    A process of another machine or container cannot be asked.
+    """
+    machine, _, rest = name.partition("-")
+    pid, _, rest = rest.partition("-")
+    start, _, _ = rest.partition("-")
+    if machine != _machine() or not pid.isdigit():
+        return None
+    return _start_time(int(pid)) == start
+
+
 def is_abandoned(folder: Path) -> bool:
     """Whether the process that named the folder is gone.
 
-    A process of another machine or container cannot be asked; its folders count as abandoned a
-    week after they were last changed. So do folders whose name is not of `new_name`.
+    Where that cannot be known its folders count as abandoned a week after they were last changed.
+    So do folders whose name is not of `new_name`.
     """
-    machine, _, rest = folder.name.partition("-")
-    pid, _, rest = rest.partition("-")
-    start, _, _ = rest.partition("-")
-    if machine == _machine() and pid.isdigit():
-        return _start_time(int(pid)) != start
+    alive = is_alive(folder.name)
+    if alive is not None:
+        return not alive
     try:
         return time.time() - folder.stat().st_mtime > _STRANGERS_AGE
     except OSError:

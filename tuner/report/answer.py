@@ -19,6 +19,8 @@ from evaluators.floors import Floors
 from search_spaces.data_report import DataReport
 from search_spaces.units import format_quantity
 from tuner.report.confirmation import bracket_lines, by_name, refuted_lines
+from tuner.report.nothing_fits import lacking, print_prices
+from tuner.report.why import short_lines
 from tuner.report.words import (
     duration,
     ending,
@@ -27,12 +29,14 @@ from tuner.report.words import (
     parameter_texts,
     plural,
 )
+from tuner.shortfall import shortfall_of
 from tuner.study.api import Study, Trial
 
 Json = Mapping[str, Any]
 
 WIDTH = 80
 _ROWS = 10  # of a table of trials
+_NEAREST = 3
 
 
 def console(stream: Any, *, colour: bool | None = None) -> Console:
@@ -53,6 +57,8 @@ def print_answer(console: Console, study: Study) -> None:
         _print_nearest(console, study)
     else:
         _print_all_failed(console, study)
+    for line in short_lines(study):
+        console.print(Text(line))
     _print_footer(console, study)
 
 
@@ -160,16 +166,25 @@ def _chosen_cells(
 
 
 def _print_nearest(console: Console, study: Study) -> None:
+    shortfall = shortfall_of(study)
     console.print("\n[bold]Nothing is feasible.[/bold] The nearest candidates:")
-    nearest = study.nearest[:3]
+    nearest = shortfall.nearest[:_NEAREST]
     console.print(trials_table(study, nearest, None))
     _print_floors(console, study)
     for trial in nearest:
         for constraint in trial.constraints:
             if constraint.verdict != "feasible":
-                console.print(Text(f"  #{trial.number} {_missed(study, trial, constraint)}"))
+                _print_wrapped(console, f"#{trial.number} {_missed(study, trial, constraint)}")
         for line in refuted_lines(study, trial, WIDTH - 1):
             console.print(Text(line))
+    for line in lacking(nearest):
+        _print_wrapped(console, line)
+    print_prices(console, study, shortfall, WIDTH - 1)
+
+
+def _print_wrapped(console: Console, line: str) -> None:
+    for row in textwrap.wrap(line, WIDTH - 1, initial_indent="  ", subsequent_indent="    "):
+        console.print(Text(row))
 
 
 def _missed(study: Study, trial: Trial, constraint: Any) -> str:

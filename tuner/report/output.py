@@ -6,9 +6,9 @@ Each file is written whole or not at all. Knows nothing of how the study was mad
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -17,7 +17,11 @@ from typing import Any
 
 from evaluators.base import Artifact
 from search_spaces.space import Space
+from tuner.pipeline import store_owner
+from tuner.pipeline.store import intact
 from tuner.report.recipe import recipe_text
+from tuner.report.why import reasons, why_json
+from tuner.shortfall import Shortfall, prices_json, shortfall_of
 from tuner.study.api import Study, Trial
 
 _MARK = ".tune.json"  # in model/: which trial's model it is
@@ -27,15 +31,21 @@ class OutputError(Exception):
     """The answer's folder cannot be written, for a reason that a person understands."""
 
 
+class DamagedModel(OutputError):
+    """The stored model is not what was stored, and is out of the way now: it can be made again."""
+
+
 def write_answer(folder: Path, study: Study, space: Space, artifact: Artifact) -> None:
     """Write `model/`, `recipe.yaml`, `summary.json` and `pareto.csv` of the best trial.
 
-    A model that is there already is left as it is when it is the same trial's.
+    A model that is there already is left as it is when it is the same trial's. One that comes out
+    of a store is read first, and compared with what was stored. OutputError.
     """
     best = study.best
     assert best is not None, "there is an answer only where something is feasible"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _clear_away(folder)
         _put_model(folder / "model", artifact, f"{study.name}/{best.number}/{best.row.candidate}")
         comment = f"trial {best.number} of the study {study.name}"
         if space.build_only:
@@ -45,13 +55,23 @@ def write_answer(folder: Path, study: Study, space: Space, artifact: Artifact) -
         _put(folder / "pareto.csv", pareto_csv(study))
     except OSError as error:
         raise OutputError(
-            f"the answer cannot be written into {folder}: {error.strerror}"
+            f"the answer cannot be written into {folder}: {error.strerror or error}; "
+            f"{_advice(error)}, then the same command goes on"
         ) from error
+
+
+def _advice(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free some space there or name another folder with --output"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "make it writable or name another folder with --output"
+    return "name another folder with --output"
 
 
 def summary(study: Study) -> dict[str, Any]:
     """The whole answer as JSON data; metric values in canonical units (s, B, fractions)."""
     best, confirmed = study.best, study.confirmed
+    shortfall = Shortfall() if study.front else shortfall_of(study)
     return {
         "study": study.name,
         "stopped": study.stop_reason,
@@ -70,7 +90,9 @@ def summary(study: Study) -> dict[str, Any]:
         "order_changed": study.orders[0] != study.orders[1],
         "baseline": None if study.baseline is None else trial_json(study.baseline),
         "front": [trial_json(t) for t in study.front],
-        "nearest": [trial_json(t) for t in study.nearest[:3]] if best is None else [],
+        "nearest": [trial_json(t) for t in shortfall.nearest[:3]] if best is None else [],
+        **prices_json(shortfall, study),
+        **why_json(reasons(study)),
     }
 
 
@@ -79,6 +101,7 @@ def trial_json(trial: Trial) -> dict[str, Any]:
     row = trial.row
     return {
         "number": row.number,
+        "state": row.state,
         "verdict": row.verdict,
         "parameters": dict(row.parameters),
         "pipeline": list(row.steps),
@@ -121,16 +144,57 @@ def _put_model(target: Path, artifact: Artifact, identity: str) -> None:
     mark = target / _MARK
     if mark.is_file() and json.loads(mark.read_text(encoding="utf-8")).get("trial") == identity:
         return
-    fresh = target.with_name(f".model-{os.getpid()}")
-    shutil.rmtree(fresh, ignore_errors=True)
-    shutil.copytree(artifact.path, fresh)  # a copy: the store's files must not be edited
-    _put(fresh / _MARK, json.dumps({"trial": identity}))
-    if target.exists():
-        shutil.rmtree(target)
-    fresh.rename(target)
+    if not intact(artifact.path):
+        raise DamagedModel(
+            f"the stored model {artifact.path} was damaged or removed; give the same command "
+            "again: it makes the model anew, and nothing else"
+        )
+    fresh = _fresh(target)
+    try:
+        _copy(artifact.path, fresh)
+        _put(fresh / _MARK, json.dumps({"trial": identity}))
+        if target.exists():
+            shutil.rmtree(target)
+        fresh.rename(target)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A copy, as the store's files must not be edited. OSError: the first of several."""
+    failed: list[OSError] = []
+
+    def copy(one: str, other: str) -> str:
+        try:
+            return shutil.copy2(one, other)
+        except OSError as error:
+            failed.append(error)
+            raise
+
+    try:
+        shutil.copytree(source, target, copy_function=copy)
+    except shutil.Error:
+        if failed:
+            raise failed[0] from None
+        raise
 
 
 def _put(path: Path, text: str) -> None:
-    fresh = path.with_name(f".{path.name}-{os.getpid()}")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)
+    fresh = _fresh(path)
+    try:
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _fresh(path: Path) -> Path:
+    """A name beside it to write to, that says whose it is."""
+    return path.with_name(f".{path.name}-{store_owner.new_name()}")
+
+
+def _clear_away(folder: Path) -> None:
+    """Remove what commands that were killed have left half written."""
+    for path in folder.glob(".*-*"):
+        if store_owner.is_alive(path.name.partition("-")[2]) is False:
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

@@ -52,7 +52,7 @@ def parameter_texts(
         for name in names
         if all_of_them or len({repr(d.get(name, missing)) for d in candidates}) > 1
     ]
-    short = _short_names(names)
+    short = short_names(names)
     return [
         [t for name in differing if name in d and (t := _one(short[name], name, d[name]))]
         for d in candidates
@@ -65,8 +65,9 @@ def _one(short: str, name: str, value: Any) -> str:
     return f"{short}={value_text(value)}"
 
 
-def _short_names(names: Iterable[str]) -> dict[str, str]:
-    names = list(names)
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """Decisions without their pass, where that leaves no doubt which is meant."""
+    names = list(dict.fromkeys(names))
     last = Counter(name.rsplit(".", 1)[-1] for name in names)
     return {n: n.rsplit(".", 1)[-1] if last[n.rsplit(".", 1)[-1]] == 1 else n for n in names}
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from evaluators.base import Estimate, Evaluator, Interval, Measurement
-from evaluators.verdicts import Judgement, Verdict, judge, overall
+from evaluators.statistics import QUANTILES
+from evaluators.timed import TimedEvaluator
+from evaluators.verdicts import Judgement, Verdict, distance, judge, overall
 from search_spaces.constraints import Constraint, Objective
 from search_spaces.space import Space
 from search_spaces.vocabulary import Vocabulary
@@ -25,6 +27,22 @@ class Numbers:
 
     estimates: Mapping[tuple[str, str | None], Estimate] = field(default_factory=dict)
     measurements: Mapping[str, Sequence[Measurement]] = field(default_factory=dict)
+
+    def with_reading(self, evaluator: str, reading: Reading) -> Numbers:
+        """These, and what an evaluator found."""
+        found = {(e.metric, e.statistic): e for e in reading.estimates}
+        return Numbers(
+            {**self.estimates, **found}, {**self.measurements, evaluator: reading.measurements}
+        )
+
+
+class Reading(Protocol):
+    """What an evaluator found: estimates, and the measurement of every process."""
+
+    @property
+    def estimates(self) -> Sequence[Estimate]: ...
+    @property
+    def measurements(self) -> Sequence[Measurement]: ...
 
 
 class Judge:
@@ -46,10 +64,26 @@ class Judge:
                 wanted[metric.name] = [metric.statistics[0] if metric.statistics else None]
         asks: list[Constraint | Objective] = [*self._space.objectives, *self._space.constraints]
         for ask in asks:
-            name, statistic = self._name(ask)
+            name, statistic = self.name(ask)
             if statistic not in wanted[name]:
                 wanted[name].append(statistic)
         return wanted
+
+    def is_timed(self, evaluator: str) -> bool:
+        """Whether an evaluator measures times, in sessions beside the baseline."""
+        return isinstance(self._evaluators[evaluator], TimedEvaluator)
+
+    def usual(self, evaluator: str) -> int:
+        """The processes in which an evaluator measures in full."""
+        return self._evaluators[evaluator].processes(self._space.evaluators[evaluator])
+
+    def first_look(self, evaluator: str) -> int:
+        """The processes of a first look: one for times, unless a percentile needs the samples."""
+        metrics = self._evaluators[evaluator].spec.metrics
+        statistics = self.statistics()
+        asked = {statistic for metric in metrics for statistic in statistics[metric.name]}
+        needs_samples = not asked.isdisjoint(QUANTILES)
+        return 1 if self.is_timed(evaluator) and not needs_samples else self.usual(evaluator)
 
     def judge(self, numbers: Numbers) -> list[Judgement]:
         """One judgement per constraint, in the space's order."""
@@ -60,15 +94,36 @@ class Judge:
         return [
             self._judge(constraint, numbers)
             for constraint in self._space.constraints
-            if self._name(constraint) in numbers.estimates
-            and (not constraint.limit.relative or self._name(constraint) in self.baseline.estimates)
+            if self.name(constraint) in numbers.estimates
+            and (not constraint.limit.relative or self.name(constraint) in self.baseline.estimates)
         ]
+
+    def distance(self, constraint: Constraint, numbers: Numbers) -> Interval | None:
+        """How far above a constraint's limit a candidate is; None where that is not known.
+
+        The constraint may be another than the space's, on a metric that was measured.
+        """
+        name = self.name(constraint)
+        estimate, baseline = numbers.estimates.get(name), self.baseline.estimates.get(name)
+        if estimate is None or (constraint.limit.relative and baseline is None):
+            return None
+        return distance(
+            constraint,
+            estimate,
+            baseline,
+            paired=lambda factor: self._paired(constraint.metric, numbers, factor),
+        )
 
     def known_losses(self, numbers: Numbers) -> list[float | None]:
         """The objectives' values, to be minimised; None where one was not measured."""
-        found = [numbers.estimates.get(self._name(o)) for o in self._space.objectives]
+        found = [numbers.estimates.get(self.name(o)) for o in self._space.objectives]
         pairs = zip(found, self._space.objectives, strict=True)
         return [None if e is None else e.value if o.minimize else -e.value for e, o in pairs]
+
+    def known_objectives(self, numbers: Numbers) -> tuple[float | None, ...]:
+        """The objectives' values in canonical units; None where one was not measured."""
+        found = [numbers.estimates.get(self.name(o)) for o in self._space.objectives]
+        return tuple(None if e is None else e.value for e in found)
 
     def hopes(self, numbers: Numbers, evaluators: Collection[str]) -> tuple[float, ...]:
         """The objectives' values, to be minimised, as good as they may be.
@@ -77,7 +132,7 @@ class Judge:
         """
         hopes = []
         for objective in self._space.objectives:
-            estimate = numbers.estimates[self._name(objective)]
+            estimate = numbers.estimates[self.name(objective)]
             found = self._vocabulary.metric(objective.metric)
             uncertain = found is not None and found[0].name in evaluators
             low, high = (estimate.low, estimate.high) if uncertain else (estimate.value,) * 2
@@ -86,7 +141,7 @@ class Judge:
 
     def objectives(self, numbers: Numbers) -> tuple[float, ...]:
         """The objectives' values in canonical units, in the space's order."""
-        return tuple(numbers.estimates[self._name(o)].value for o in self._space.objectives)
+        return tuple(numbers.estimates[self.name(o)].value for o in self._space.objectives)
 
     def losses(self, values: Sequence[float]) -> tuple[float, ...]:
         """Objective values as numbers to be minimised."""
@@ -100,7 +155,7 @@ class Judge:
         return found[0].name
 
     def _judge(self, constraint: Constraint, numbers: Numbers) -> Judgement:
-        name = self._name(constraint)
+        name = self.name(constraint)
         return judge(
             constraint,
             numbers.estimates[name],
@@ -117,7 +172,8 @@ class Judge:
             return None
         return self._evaluators[name].paired(ours, theirs, metric, factor)
 
-    def _name(self, ask: Constraint | Objective) -> tuple[str, str | None]:
+    def name(self, ask: Constraint | Objective) -> tuple[str, str | None]:
+        """The metric and the statistic that are meant: its default where none is named."""
         found = self._vocabulary.metric(ask.metric)
         assert found is not None, "the reader admits only known metrics"
         statistics = found[1].statistics

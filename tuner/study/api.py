@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 from tuner.search.front import choose, in_order, reordered
 from tuner.study.events import BASELINE
 from tuner.study.reader import StudyReader
-from tuner.study.rows import ConfirmedRow, ConstraintRow, MetricRow, StageRow, StudyRow, TrialRow
+from tuner.study.rows import (
+    ConfirmedRow,
+    ConstraintRow,
+    MeasurementRow,
+    MetricRow,
+    StageRow,
+    StudyRow,
+    TrialRow,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +54,19 @@ class Trial:
         return tuple(v for v in self.row.objectives if v is not None)
 
     @property
+    def known_objectives(self) -> tuple[float | None, ...]:
+        """As `objectives`, None in it for one that was not measured; empty where there are none.
+
+        Of a trial that was stopped, those after the share of its training that it had.
+        """
+        return self.row.objectives or ()
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether it was given up before it was trained, or before it was trained to the end."""
+        return self.row.state in ("screened", "stopped")
+
+    @property
     def feasible(self) -> bool:
         """Whether every constraint holds for certain."""
         return self.row.verdict == "feasible"
@@ -69,6 +90,8 @@ class Study:
         """Read everything now, so that the study can be used after its database was closed."""
         _ = self.info, self._all, self.confirmations, self.seconds, self._stages
         _ = self.data_check
+        if not self.front:
+            _ = self.measurements  # what would fit, and at which limits, is worked out from them
 
     @cached_property
     def info(self) -> StudyRow:
@@ -126,12 +149,13 @@ class Study:
     def nearest(self) -> list[Trial]:
         """Trials with numbers that are not feasible, those that miss least first.
 
-        What was feasible in the search and not when it was confirmed is one of them.
+        What was feasible in the search and not when it was confirmed is one of them, and what was
+        given up before it was trained, by the constraints that were measured of it.
         """
         gone = {n for n, row in self.confirmations.items() if row.verdict == "infeasible"}
-        measured = [t for t in self.trials if t.objectives is not None]
+        measured = [t for t in self.trials if t.objectives is not None or t.cut_short]
         missed = [t for t in measured if not t.feasible or t.number in gone]
-        return sorted(missed, key=lambda t: (t.violation, self.losses(t), t.number))
+        return sorted(missed, key=lambda t: (t.violation, t.cut_short, self.losses(t), t.number))
 
     @property
     def failures(self) -> list[Trial]:
@@ -148,6 +172,14 @@ class Study:
         """What was confirmed of the best trial."""
         best = self.best
         return None if best is None else self.confirmations.get(best.number)
+
+    @cached_property
+    def measurements(self) -> Mapping[int, Sequence[MeasurementRow]]:
+        """What was measured of every trial and the baseline, raw, by number. May be large."""
+        found: dict[int, list[MeasurementRow]] = {}
+        for row in self._reader.measurements(self.name):
+            found.setdefault(row.number, []).append(row)
+        return found
 
     @cached_property
     def data_check(self) -> Mapping[str, Any] | None:

@@ -34,24 +34,36 @@ from tuner.study.views import VIEWS
 DIALECTS = ("sqlite", "postgresql")
 SQLITE_HEADER = b"SQLite format 3\0"
 
+_PATIENCE = 120.0  # seconds; who edits a table by hand takes some time
+_LONGEST_PATIENCE = 86400.0
 _PRAGMAS = (
-    "busy_timeout = 60000",  # first: the next one waits for a lock
-    "journal_mode = WAL",
+    "journal_mode = WAL",  # readers never hold a writer up, however long they read
     "synchronous = NORMAL",  # in WAL a killed process loses nothing, a power cut never corrupts
     "foreign_keys = ON",
 )
+
+
+_MAKE_WRITABLE = "make it and its folder writable, or name another with --db"
 
 
 class DatabaseError(Exception):
     """The study's database cannot be used; the message says why, in one sentence."""
 
 
+class DatabaseUnavailable(DatabaseError):
+    """It is the right database, but cannot be used now; afterwards the same command goes on.
+
+    Its disk is full or fails, it may not be written, another program has locked it, or it is
+    damaged. The message says what to do.
+    """
+
+
 def open_engine(url: str) -> Engine:
     """An engine for `url`: an SQLAlchemy URL, or the path of an SQLite file (made when missing).
 
     Missing parent folders, tables and views are made. Raises DatabaseError where the path is a
-    folder, cannot be written or is no SQLite file, where the server cannot be reached, and where
-    a newer version of this program wrote the database.
+    folder or no SQLite file, and where a newer version of this program wrote the database;
+    DatabaseUnavailable where it cannot be written or reached now.
     """
     target = _target(url)
     if target.get_backend_name() == "sqlite":
@@ -69,7 +81,7 @@ def open_engine(url: str) -> Engine:
 
 
 def configure_sqlite(engine: Engine) -> None:
-    """Give every connection of an SQLite engine WAL, a 60 s busy timeout and foreign keys.
+    """Give every connection of an SQLite engine WAL, `busy_timeout` and foreign keys.
 
     Nothing happens for other databases. Pooled connections are closed, so that it holds for an
     engine that has been used before (Optuna's).
@@ -78,6 +90,20 @@ def configure_sqlite(engine: Engine) -> None:
         return
     event.listen(engine, "connect", _set_pragmas)
     engine.dispose()
+
+
+def busy_timeout() -> float:
+    """Seconds to wait while others write to an SQLite database: $TUNER_DB_TIMEOUT, else 120."""
+    chosen = os.environ.get("TUNER_DB_TIMEOUT", "")
+    try:
+        seconds = float(chosen) if chosen else _PATIENCE
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _LONGEST_PATIENCE:
+        raise DatabaseError(
+            f"TUNER_DB_TIMEOUT is {chosen!r}; expected seconds, from 0 to {_LONGEST_PATIENCE:g}"
+        )
+    return seconds
 
 
 def place(engine: Engine) -> str:
@@ -89,15 +115,34 @@ def place(engine: Engine) -> str:
 
 @contextmanager
 def explained(engine: Engine) -> Iterator[None]:
-    """Within it, what a driver raises becomes a DatabaseError."""
+    """Within it, what a driver raises becomes a DatabaseUnavailable."""
     try:
         yield
     except (DBAPIError, sqlite3.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         lines = str(cause).strip().splitlines() or [type(cause).__name__]
-        raise DatabaseError(
-            f"the study database {place(engine)} cannot be used: {lines[0]}"
+        raise DatabaseUnavailable(
+            f"the study database {place(engine)} cannot be used: {lines[0]}; {_advice(cause)}"
         ) from error
+
+
+def _advice(cause: BaseException | None) -> str:
+    """What to do; by SQLite's result code where there is one."""
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # above it are details
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return (
+            f"another program was writing to it for {busy_timeout():g} s (a database browser with "
+            "unsaved changes? `fuser` or `lsof` name it); let it end, then the same command goes on"
+        )
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return f"{_MAKE_WRITABLE}, then the same command goes on"
+    if code == sqlite3.SQLITE_FULL:
+        return "free some space on its disk, then the same command goes on"
+    if code == sqlite3.SQLITE_IOERR:
+        return "when its disk has room and can be written again, the same command goes on"
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return "put a copy of it back, or name another with --db: what is in the store is kept"
+    return "when that is mended, the same command goes on"
 
 
 def _target(url: str) -> URL:
@@ -152,16 +197,21 @@ def _check_folder(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DatabaseError(
-            f"the folder of the study database {path} cannot be made: {error.strerror}"
+        raise DatabaseUnavailable(
+            f"the folder of the study database {path} cannot be made: {error.strerror}; name "
+            "another with --db"
         ) from error
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise DatabaseError(f"the folder of the study database {path} cannot be written to")
+        raise DatabaseUnavailable(
+            f"the folder of the study database {path} cannot be written to; {_MAKE_WRITABLE}"
+        )
 
 
 def _check_header(path: Path) -> None:
     if not os.access(path, os.R_OK | os.W_OK):
-        raise DatabaseError(f"the study database {path} cannot be read and written by this user")
+        raise DatabaseUnavailable(
+            f"the study database {path} cannot be read and written by this user; {_MAKE_WRITABLE}"
+        )
     if not path.is_file():
         raise DatabaseError(f"the study database {path} is not a file")
     with path.open("rb") as file:
@@ -172,6 +222,7 @@ def _check_header(path: Path) -> None:
 
 def _set_pragmas(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {round(1000 * busy_timeout())}")  # the next ones wait
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

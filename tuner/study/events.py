@@ -17,6 +17,9 @@ BASELINE = -1
 TWIN = 100
 """From this position on stages are of a candidate's un-tuned twin."""
 
+RUNG = 200
+"""From this position on stages are of a candidate after a share of its training."""
+
 
 @dataclass(frozen=True, slots=True)
 class StudyStarted:
@@ -125,6 +128,7 @@ class RungReached:
     number: int
     share: float
     objectives: tuple[float | None, ...]  # canonical units
+    violation: float  # of all constraints, scaled; 0 where they hold
     better: int  # of those that reached the same share before, how many did better
     peers: int  # how many there were
     promoted: bool
@@ -174,7 +178,7 @@ class WarmStarted:
     """What another study gave to this one before it began.
 
     `exact`: trials taken over as they are; `similar`: those that only guide the search;
-    `left_out`: reason -> how many.
+    `left_out`: reason -> how many. `hints`: what the similar ones found, kept for later commands.
     """
 
     study: str
@@ -182,6 +186,7 @@ class WarmStarted:
     similar: int
     left_out: Mapping[str, int]
     text: str  # the whole for a person
+    hints: tuple[Json, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

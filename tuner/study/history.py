@@ -6,44 +6,67 @@ Knows nothing of strategies; it turns the database's rows into results.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from evaluators.base import Estimate, Measurement
+from tuner.execution.job import Failure, Reason
 from tuner.search.judging import Numbers
 from tuner.search.strategies.base import Result
-from tuner.study.events import BASELINE
+from tuner.study.events import BASELINE, Failed
 from tuner.study.reader import StudyReader
-from tuner.study.rows import ConstraintRow, MetricRow, TrialRow
+from tuner.study.rows import ConstraintRow, MetricRow, RungRow, StageRow, TrialRow
 
 _FINISHED = frozenset({"complete", "built", "failed", "infeasible", "screened", "stopped"})
+
+_OF_LIMITS = frozenset({Reason.TIMEOUT, Reason.OUT_OF_MEMORY})
+"""Reasons that a command with other limits might not meet."""
 
 
 @dataclass(frozen=True, slots=True)
 class PastTrial:
-    """A trial of an earlier command. `finished` False: it was cut off and is to be run again.
+    """A trial of an earlier command, or of one that works at the same time.
 
-    `built`: its model was made, and is not to be run. `imported`: taken over from another study.
+    `state` as in `rows.TrialRow`. `failed`: of one that gave no numbers. `imported`: taken over
+    from another study. `rungs`: what it had reached after shares of its training.
     """
 
     number: int
     decisions: Mapping[str, Any]
-    finished: bool
+    state: str
     result: Result
     feasible: bool
-    built: bool = False
+    failed: Failed | None = None
     imported: bool = False
+    rungs: Sequence[RungRow] = ()
+
+    @property
+    def finished(self) -> bool:
+        """Whether it is over; else it runs, or was cut off and is to be tried again."""
+        return self.state in _FINISHED
+
+    @property
+    def built(self) -> bool:
+        """Whether its model was made, and is not to be run."""
+        return self.state == "built"
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Earlier commands' work. `confirmed`: trials that were confirmed; `chosen`: the answer."""
+    """Earlier commands' work.
+
+    `confirmed`: trials that were confirmed; `chosen`: the answer. `failed_stages`: key -> the trial
+    that met it, and why every other would. `own`: evaluators that measure every model itself.
+    """
 
     baseline: Numbers | None = None
     trials: Sequence[PastTrial] = ()
     confirmed: frozenset[int] = frozenset()
     chosen: int | None = None
     seconds: float = 0.0
+    stages: Sequence[StageRow] = ()
+    failed_stages: Mapping[str, tuple[int, Failure]] = field(default_factory=dict)
+    own: frozenset[str] = frozenset()
 
 
 def load_history(reader: StudyReader, study: str) -> History:
@@ -53,13 +76,23 @@ def load_history(reader: StudyReader, study: str) -> History:
     violations: dict[int, dict[str, float]] = {}
     for row in reader.constraints(study):
         violations.setdefault(row.number, {})[row.text] = _violation(row)
-    rows = reader.trials(study)
+    rungs: dict[int, list[RungRow]] = {}
+    for rung in reader.rungs(study):
+        rungs.setdefault(rung.number, []).append(rung)
+    rows, stages = reader.trials(study), reader.stages(study)
     return History(
         baseline=_baseline(reader, study, rows),
-        trials=[_past(r, violations.get(r.number, {})) for r in rows if r.number != BASELINE],
+        trials=[
+            _past(r, violations.get(r.number, {}), rungs.get(r.number, ()))
+            for r in rows
+            if r.number != BASELINE
+        ],
         confirmed=frozenset(c.number for c in reader.confirmations(study)),
         chosen=reader.study(study).chosen,
         seconds=reader.seconds_spent(study),
+        stages=stages,
+        failed_stages=_failed_stages(rows, stages),
+        own=frozenset(e.body["evaluator"] for e in reader.events_of_kind(study, "mismatched")),
     )
 
 
@@ -68,18 +101,37 @@ def _violation(row: ConstraintRow) -> float:
     return row.violation
 
 
-def _past(row: TrialRow, violations: Mapping[str, float]) -> PastTrial:
+def _past(row: TrialRow, violations: Mapping[str, float], rungs: Sequence[RungRow]) -> PastTrial:
     result = Result(None, violations, transient=row.state == "failed")
     if row.state in ("complete", "built") and row.objectives is not None:
         values = [v for v in row.objectives if v is not None] or None
         result = replace(result, objectives=values)
     elif row.state in ("screened", "stopped"):
-        result = replace(result, known=row.objectives or ())
-    finished = row.state in _FINISHED
-    feasible = row.verdict == "feasible"
-    built = row.state == "built"
-    ends = (finished, result, feasible, built)
-    return PastTrial(row.number, row.parameters, *ends, imported=row.origin is not None)
+        share = rungs[-1].share if row.state == "stopped" and rungs else 1.0
+        result = replace(result, known=row.objectives or (), share=share)
+    feasible, imported = row.verdict == "feasible", row.origin is not None
+    of = (row.number, row.parameters, row.state, result, feasible, _failed(row))
+    return PastTrial(*of, imported, rungs)
+
+
+def _failed(row: TrialRow) -> Failed | None:
+    if row.reason is None:
+        return None
+    why = (row.reason, row.message or "", bool(row.deterministic))
+    return Failed(row.number, row.where or "", *why, row.log)
+
+
+def _failed_stages(
+    trials: Sequence[TrialRow], stages: Sequence[StageRow]
+) -> dict[str, tuple[int, Failure]]:
+    failures = {row.number: _failed(row) for row in trials}
+    found: dict[str, tuple[int, Failure]] = {}
+    for stage in stages:
+        failed = failures.get(stage.number) if stage.outcome == "failed" else None
+        if failed is not None and failed.deterministic and failed.reason not in _OF_LIMITS:
+            failure = Failure(Reason(failed.reason), failed.message, deterministic=True)
+            found.setdefault(stage.key, (stage.number, failure))
+    return found
 
 
 def _baseline(reader: StudyReader, study: str, rows: Sequence[TrialRow]) -> Numbers | None:

@@ -21,7 +21,10 @@ from tuner.study.database import DatabaseError, configure_sqlite
 
 
 class Ledger:
-    """Optuna's record of one study. Only one process at a time may write to a study."""
+    """Optuna's record of one study.
+
+    Several commands may keep it, each in its turn: nothing is begun or finished twice.
+    """
 
     def __init__(self, url: str, study: str, objectives: Sequence[Objective]) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -47,13 +50,8 @@ class Ledger:
         candidate: str,
     ) -> None:
         """Record that a trial runs; nothing happens when it is recorded already."""
-        if number in self._ids:
+        if number in self._ids or self._is_there(number):
             return
-        if number != len(self._ids):
-            raise DatabaseError(
-                f"the study has {len(self._ids)} trials in Optuna's tables where trial {number} "
-                "should be next; something else wrote to it: use another --study name"
-            )
         trial = create_trial(
             state=TrialState.RUNNING,
             params=dict(parameters),
@@ -83,6 +81,9 @@ class Ledger:
         """
         if number not in self._open:
             return
+        self._open.discard(number)
+        if self._storage.get_trial(self._ids[number]).state.is_finished():
+            return  # another command was quicker
         trial = Trial(self._study, self._ids[number])
         for text, violation in violations.items():
             trial.set_constraint(text, violation)
@@ -96,7 +97,21 @@ class Ledger:
         else:
             state = TrialState.FAIL if transient else TrialState.PRUNED
             self._study.tell(number, state=state)
-        self._open.discard(number)
+
+    def _is_there(self, number: int) -> bool:
+        """Whether another command recorded the trial; DatabaseError where it cannot be recorded."""
+        study = self._study._study_id
+        count = self._storage.get_n_trials(study)
+        if number > count:
+            raise DatabaseError(
+                f"the study has {count} trials in Optuna's tables where trial {number} should be "
+                "next; something else wrote to it: use another --study name"
+            )
+        if number == count:
+            return False
+        self._ids[number] = self._storage.get_trial_id_from_study_id_trial_number(study, number)
+        self._open.add(number)
+        return True
 
     @property
     def open_trials(self) -> frozenset[int]:

@@ -21,8 +21,10 @@ from tuner.study.rows import (
     ConstraintRow,
     EventRow,
     Json,
+    MeasurementKey,
     MeasurementRow,
     MetricRow,
+    RungRow,
     RunRow,
     StageRow,
     StudyRow,
@@ -91,17 +93,27 @@ class StudyReader:
             query = _in_order(schema.stages, study_id, "position", number=number)
             return [_stage_row(row) for row in connection.execute(query)]
 
-    def measurements(self, study: str, number: int) -> list[MeasurementRow]:
-        """What was measured in a trial, raw, in the order of measuring."""
+    def measurements(self, study: str, number: int | None = None) -> list[MeasurementRow]:
+        """What was measured in one trial, or in all, raw, in the order of measuring."""
         table, details = schema.measurements, schema.details
         with self._study(study) as (connection, study_id):
             query = (
                 select(table, details.c.detail)
                 .join(details, details.c.hash == table.c.detail_hash)
-                .where(table.c.study_id == study_id, table.c.number == number)
+                .where(_of(table, study_id))
                 .order_by(table.c.measured_at, table.c.evaluator)
             )
+            query = query if number is None else query.where(table.c.number == number)
             return [_measurement_row(row) for row in connection.execute(query)]
+
+    def measurement_keys(self, study: str) -> list[MeasurementKey]:
+        """Under which keys everything was measured, in the order of trials, then of measuring."""
+        table = schema.measurements
+        columns = (table.c[name] for name in ("number", "evaluator", "split", "key"))
+        query = select(*columns).order_by(table.c.number, table.c.measured_at, table.c.evaluator)
+        with self._study(study) as (connection, study_id):
+            rows = connection.execute(query.where(_of(table, study_id))).all()
+        return [MeasurementKey(*row) for row in rows]
 
     def confirmations(self, study: str) -> list[ConfirmedRow]:
         """Every trial that was confirmed on held-out data: its last time, the latest at the end."""
@@ -122,6 +134,32 @@ class StudyReader:
             query = _rows(table, study_id).where(table.c.id > after).order_by(table.c.id)
             rows = connection.execute(query.limit(limit)).all()
         return [EventRow(r.id, r.at, r.kind, r.number, json.loads(r.body)) for r in rows]
+
+    def events_of_kind(self, study: str, kind: str) -> list[EventRow]:
+        """The log's events of one kind, such as "warm_started", in order."""
+        table = schema.events
+        with self._study(study) as (connection, study_id):
+            query = _rows(table, study_id).where(table.c.kind == kind).order_by(table.c.id)
+            rows = connection.execute(query).all()
+        return [EventRow(r.id, r.at, r.kind, r.number, json.loads(r.body)) for r in rows]
+
+    def rungs(self, study: str) -> list[RungRow]:
+        """What trials had reached after shares of their training, in order."""
+        found = []
+        for event in self.events_of_kind(study, "rung_reached"):
+            body, number = event.body, event.number
+            assert number is not None, "a rung is of a trial"
+            values = (body["share"], tuple(body["objectives"]), body["violation"], body["promoted"])
+            found.append(RungRow(number, *values))
+        return found
+
+    def states_of_others(self, study: str, run_id: int) -> dict[int, str]:
+        """Trial -> state, of those that another command than `run_id` tries, or tried last."""
+        table = schema.trials
+        others = table.c.run_id.is_(None) | (table.c.run_id != run_id)
+        with self._study(study) as (connection, study_id):
+            query = select(table.c.number, table.c.state).where(_of(table, study_id), others)
+            return {row.number: row.state for row in connection.execute(query)}
 
     def last_event(self, study: str, kind: str) -> EventRow | None:
         """The newest event of a kind, such as "data_checked"; None where there is none."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, cast, get_args
 
 from sqlalchemy import Connection, Executable
@@ -36,6 +36,7 @@ from tuner.study.events import (
     Told,
     TrialAsked,
 )
+from tuner.study.presence import Presence
 from tuner.study.statements import Statements
 
 Row = dict[str, Any]
@@ -53,11 +54,10 @@ def event_body(event: Event) -> Row:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A command's work on a study: its row, and the numbers on the front."""
+    """A command's work on a study: its row."""
 
     study_id: int
     run_id: int
-    front: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +75,57 @@ class Transaction:
         return None
 
 
-def start(transaction: Transaction, event: StudyStarted) -> Run:
-    """Make the study, or go on with it, and open a run."""
+def start(
+    transaction: Transaction,
+    event: StudyStarted,
+    owner: str,
+    presence: Presence,
+    former: Run | None,
+) -> Run:
+    """Make the study, or go on with it, and open a run of `owner`; its `former` one is over."""
     sql, at = transaction.sql, transaction.at
     study_id = _put_study(transaction, event)
-    _close_what_runs(transaction, study_id)
+    if former is not None:
+        _close_what_runs(transaction, former)
+    reap(transaction, study_id, presence)
     opened = {"study_id": study_id, "started_at": at, "last_event_at": at}
-    run_id = transaction.run(sql.add_run, opened).inserted_primary_key[0]
+    added = transaction.run(sql.add_run, opened | {"owner": owner, "beat": 0})
     _append(transaction, study_id, event)
-    front = transaction.run(sql.front, {"b_study_id": study_id}).scalars().all()
-    return Run(study_id, run_id, frozenset(front))
+    return Run(study_id, added.inserted_primary_key[0])
 
 
-def record(transaction: Transaction, run: Run, event: Event) -> Run:
-    """Append the event and change the tables; the run as it is from now on."""
+def reap(transaction: Transaction, study_id: int, presence: Presence) -> None:
+    """Close what commands that died have left running."""
+    for row in transaction.run(transaction.sql.open_runs, {"b_study_id": study_id}).all():
+        if presence.is_dead(row.id, row.owner, row.beat):
+            _close_what_runs(transaction, Run(study_id, row.id))
+            ended = {"b_id": row.id, "stopped_at": row.last_event_at, "reason": "killed"}
+            transaction.run(transaction.sql.change_run, ended)
+
+
+def record(transaction: Transaction, run: Run, event: Event) -> None:
+    """Append the event and change the tables."""
     _append(transaction, run.study_id, event)
-    now = {"b_id": run.run_id, "last_event_at": transaction.at}
-    transaction.run(transaction.sql.change_run, now)
+    beat(transaction, run)
     handler = _HANDLERS.get(type(event))
-    return run if handler is None else handler(transaction, run, event)
+    if handler is not None and not _is_anothers(transaction, run, event):
+        handler(transaction, run, event)
+
+
+def beat(transaction: Transaction, run: Run) -> None:
+    """Note that the run's command lives."""
+    transaction.run(
+        transaction.sql.change_run, {"b_id": run.run_id, "last_event_at": transaction.at}
+    )
+
+
+def _is_anothers(transaction: Transaction, run: Run, event: Event) -> bool:
+    """Whether the trial was taken over by another command, as this one was thought dead."""
+    if not isinstance(event, Judged | Failed | Told):
+        return False
+    where = _where(_key(run, event.number))
+    tried_by: int | None = transaction.run(transaction.sql.tried_by, where).scalar()
+    return tried_by != run.run_id
 
 
 def _append(transaction: Transaction, study_id: int, event: Event) -> None:
@@ -152,13 +184,16 @@ def _objective_rows(study_id: int, objectives: Iterable[Json]) -> list[Row]:
     ]
 
 
-def _close_what_runs(transaction: Transaction, study_id: int) -> None:
-    study = {"b_study_id": study_id}
-    transaction.run(transaction.sql.close_trials, study)
-    transaction.run(transaction.sql.close_stages, study | {"finished_at": transaction.at})
+def _close_what_runs(transaction: Transaction, run: Run) -> None:
+    """The run's trials that are not over, and their stages, are interrupted."""
+    of_run = {"b_study_id": run.study_id, "b_run_id": run.run_id}
+    for number in transaction.run(transaction.sql.trials_of_run, of_run).scalars().all():
+        where = _where(_key(run, number))
+        transaction.run(transaction.sql.close_trial, where)
+        transaction.run(transaction.sql.close_stages, where | {"finished_at": transaction.at})
 
 
-def _trial_asked(transaction: Transaction, run: Run, event: TrialAsked) -> Run:
+def _trial_asked(transaction: Transaction, run: Run, event: TrialAsked) -> None:
     sql, key = transaction.sql, _key(run, event.number)
     at = {"started_at": transaction.at}
     row = at | {"role": event.role, "state": "running", "on_front": False}
@@ -172,7 +207,6 @@ def _trial_asked(transaction: Transaction, run: Run, event: TrialAsked) -> Run:
     recipe = {"parameters": to_json(event.parameters), "steps": to_json(event.steps)}
     transaction.run(sql.put_candidate, key | recipe | {"candidate": clean(event.candidate)})
     transaction.run(sql.add_parameters, [key | p for p in _parameter_rows(event.parameters)])
-    return replace(run, front=run.front - {event.number})
 
 
 def _parameter_rows(parameters: Mapping[str, Any]) -> Iterable[Row]:
@@ -180,13 +214,12 @@ def _parameter_rows(parameters: Mapping[str, Any]) -> Iterable[Row]:
         yield {"name": clean(name), "value": plain_text(value), "value_number": as_number(value)}
 
 
-def _stage_started(transaction: Transaction, run: Run, event: StageStarted) -> Run:
+def _stage_started(transaction: Transaction, run: Run, event: StageStarted) -> None:
     row = _stage_row(run, event) | _UNKNOWN_COST | {"outcome": "running", "cached": False}
     transaction.run(transaction.sql.put_stage, row | {"started_at": transaction.at})
-    return run
 
 
-def _stage_finished(transaction: Transaction, run: Run, event: StageFinished) -> Run:
+def _stage_finished(transaction: Transaction, run: Run, event: StageFinished) -> None:
     row = _stage_row(run, event) | {
         "outcome": "done",
         "cached": event.cached,
@@ -198,7 +231,6 @@ def _stage_finished(transaction: Transaction, run: Run, event: StageFinished) ->
         "finished_at": transaction.at,
     }
     transaction.run(transaction.sql.put_finished_stage, row)
-    return run
 
 
 def _stage_row(run: Run, event: StageStarted | StageFinished) -> Row:
@@ -211,7 +243,7 @@ def _stage_row(run: Run, event: StageStarted | StageFinished) -> Row:
     }
 
 
-def _measured(transaction: Transaction, run: Run, event: Measured) -> Run:
+def _measured(transaction: Transaction, run: Run, event: Measured) -> None:
     sql, key = transaction.sql, _key(run, event.number)
     detail = to_json(event.detail)
     content = hashlib.sha256(detail.encode()).hexdigest()
@@ -228,7 +260,6 @@ def _measured(transaction: Transaction, run: Run, event: Measured) -> Run:
     transaction.run(sql.put_measurement, key | measurement)
     source = {"split": event.split, "evaluator": event.evaluator}
     transaction.run(sql.put_metrics, [key | source | _metric_row(m) for m in event.estimates])
-    return run
 
 
 def _metric_row(estimate: Json) -> Row:
@@ -249,13 +280,12 @@ def _ratio_columns(ratio: Sequence[float] | None) -> Row:
     return dict(zip(("ratio", "ratio_low", "ratio_high"), values, strict=True))
 
 
-def _judged(transaction: Transaction, run: Run, event: Judged) -> Run:
+def _judged(transaction: Transaction, run: Run, event: Judged) -> None:
     sql, key = transaction.sql, _key(run, event.number)
     transaction.run(sql.empty_constraints, _where(key))
     rows = [key | row for row in _constraint_rows(event.constraints)]
     transaction.run(sql.add_constraints, rows)
     transaction.run(sql.change_trial, _where(key) | {"verdict": event.verdict})
-    return run
 
 
 def _constraint_rows(constraints: Iterable[Json]) -> Iterable[Row]:
@@ -272,7 +302,7 @@ def _constraint_rows(constraints: Iterable[Json]) -> Iterable[Row]:
         }
 
 
-def _failed(transaction: Transaction, run: Run, event: Failed) -> Run:
+def _failed(transaction: Transaction, run: Run, event: Failed) -> None:
     sql, where, log = transaction.sql, _where(_key(run, event.number)), clean_or_none(event.log)
     cause = {
         "reason": event.reason,
@@ -284,10 +314,9 @@ def _failed(transaction: Transaction, run: Run, event: Failed) -> Run:
     transaction.run(sql.change_trial, where | cause)
     ended = {"b_at": transaction.at, "finished_at": transaction.at, "log": log}
     transaction.run(sql.fail_stages, where | ended)
-    return run
 
 
-def _told(transaction: Transaction, run: Run, event: Told) -> Run:
+def _told(transaction: Transaction, run: Run, event: Told) -> None:
     sql, key = transaction.sql, _key(run, event.number)
     over = {"state": event.state, "finished_at": transaction.at, "seconds": event.seconds}
     transaction.run(sql.change_trial, _where(key) | over)
@@ -298,10 +327,10 @@ def _told(transaction: Transaction, run: Run, event: Told) -> Run:
     ]
     transaction.run(sql.put_values, rows)
     if event.number == BASELINE:
-        return run  # it competes with nobody, so it says nothing about the front
+        return  # it competes with nobody, so it says nothing about the front
+    before = transaction.run(sql.front, {"b_study_id": run.study_id}).scalars().all()
     front = frozenset(event.front)
-    _change_front(transaction, run, entered=front - run.front, left=run.front - front)
-    return replace(run, front=front)
+    _change_front(transaction, run, entered=front - set(before), left=set(before) - front)
 
 
 def _change_front(
@@ -314,7 +343,7 @@ def _change_front(
     transaction.run(change, [_where(_key(run, n)) | leave for n in sorted(left)])
 
 
-def _confirmed(transaction: Transaction, run: Run, event: Confirmed) -> Run:
+def _confirmed(transaction: Transaction, run: Run, event: Confirmed) -> None:
     sql = transaction.sql
     row = {
         "study_id": run.study_id,
@@ -329,16 +358,19 @@ def _confirmed(transaction: Transaction, run: Run, event: Confirmed) -> Run:
     for number, estimates in ((event.number, event.estimates), (BASELINE, event.baseline)):
         key = _key(run, number) | {"split": "test"}
         transaction.run(sql.put_confirmed, [key | _metric_row(m) for m in estimates])
-    return run
 
 
-def _study_stopped(transaction: Transaction, run: Run, event: StudyStopped) -> Run:
+def _study_stopped(transaction: Transaction, run: Run, event: StudyStopped) -> None:
     sql, at = transaction.sql, transaction.at
-    _close_what_runs(transaction, run.study_id)
+    _close_what_runs(transaction, run)
     stopped = {"b_id": run.run_id, "stopped_at": at, "reason": event.reason}
     transaction.run(sql.change_run, stopped)
-    transaction.run(sql.change_study, {"b_id": run.study_id, "chosen": event.chosen})
-    return run
+    if event.chosen is not None or event.reason not in _CUT_SHORT:
+        transaction.run(sql.change_study, {"b_id": run.study_id, "chosen": event.chosen})
+
+
+# Such a command did not come to an answer: another one's stays.
+_CUT_SHORT = ("interrupted", "error")
 
 
 def _key(run: Run, number: int) -> Row:
@@ -367,7 +399,7 @@ _FORGOTTEN: Row = dict.fromkeys(
 
 _UNKNOWN_COST: Row = dict.fromkeys(("seconds", "bytes", "peak_memory", "log", "finished_at"))
 
-_Handler = Callable[[Transaction, Run, Any], Run]
+_Handler = Callable[[Transaction, Run, Any], None]
 
 _HANDLERS: dict[type, _Handler] = {
     TrialAsked: _trial_asked,

@@ -152,6 +152,16 @@ class StageRow:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasurementKey:
+    """Under which key an evaluator's measurement of a trial is known; `MeasurementRow` has more."""
+
+    number: int
+    evaluator: str
+    split: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class MeasurementRow:
     """What an evaluator measured, raw: one object of `detail` per process."""
 
@@ -175,6 +185,17 @@ class ConfirmedRow:
     confirmed_at: float
     verdict: str | None
     constraints: tuple[Json, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RungRow:
+    """A trial after a share of its training: the fields of `events.RungReached`."""
+
+    number: int
+    share: float
+    objectives: tuple[float | None, ...]
+    violation: float
+    promoted: bool
 
 
 @dataclass(frozen=True, slots=True)

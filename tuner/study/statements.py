@@ -64,8 +64,15 @@ class Statements:
         self.add_objectives = insert(schema.objectives)
         self.add_run = insert(schema.runs)
         self.front = select(trials.c.number).where(_this(trials, "study_id"), trials.c.on_front)
-        self.close_trials = _close_trials()
-        self.close_stages = _end_stages("study_id").values(outcome="interrupted")
+        self.open_runs = select(schema.runs).where(
+            _this(schema.runs, "study_id"), schema.runs.c.stopped_at.is_(None)
+        )
+        self.trials_of_run = select(trials.c.number).where(
+            _this(trials, "study_id"), _of_run(), trials.c.state == "running"
+        )
+        self.close_trial = _close_trial()
+        self.close_stages = _end_stages("study_id", "number").values(outcome="interrupted")
+        self.tried_by = select(trials.c.run_id).where(_this(trials, "study_id", "number"))
 
         self.find_trial = select(trials.c.state).where(_this(trials, "study_id", "number"))
         self.add_trial = insert(trials)
@@ -97,15 +104,17 @@ def _but_keys(table: Table) -> list[str]:
     return [column.name for column in table.c if not column.primary_key]
 
 
-def _close_trials() -> Update:
-    """Trials that run although nobody works on them: failed where a reason is known."""
+def _of_run() -> ColumnElement[bool]:
+    """Trials of the run `b_run_id`; those of no run are everybody's."""
+    run = schema.trials.c.run_id
+    return run.is_(None) | (run == bindparam("b_run_id"))
+
+
+def _close_trial() -> Update:
+    """A trial that runs although nobody works on it: failed where a reason is known."""
     trials = schema.trials
     state = case((trials.c.reason.is_not(None), "failed"), else_="interrupted")
-    return (
-        update(trials)
-        .where(_this(trials, "study_id"), trials.c.state == "running")
-        .values(state=state)
-    )
+    return update(trials).where(_this(trials, "study_id", "number")).values(state=state)
 
 
 def _end_stages(*keys: str) -> Update:

@@ -16,6 +16,7 @@ from tuner.passes.base import PassError
 from tuner.training.batching import batches
 from tuner.training.examples import AnyExample
 from tuner.training.losses import BatchLoss
+from tuner.training.resuming import WHOLE, Part, Span
 from tuner.training.settings import Training
 
 
@@ -34,10 +35,12 @@ def train(
     batch_loss: BatchLoss,
     faster: Faster | None = None,
     fused: bool = False,
+    part: Part = WHOLE,
 ) -> list[float]:
-    """Train what requires a gradient, in place; the loss of every step.
+    """Train what requires a gradient, in place; the loss of every step that was done.
 
     `fused`: AdamW in one kernel, which is quicker for many parameters and rounds otherwise.
+    `part`: which of the training's steps are done now; each is what it is in a whole training.
     PassError where the loss is not finite.
     """
     import torch
@@ -51,12 +54,15 @@ def train(
         weight_decay=settings.weight_decay,
         fused=fused or None,
     )
-    source = batches([len(e.ids) for e in examples], settings.batch_size, settings.seed)
+    steps, each = settings.steps(len(examples)), settings.gradient_accumulation
+    span = Span(part, optimizer, steps)
+    done = span.resume()
+    order = batches([len(e.ids) for e in examples], settings.batch_size, settings.seed)
+    source = islice(order, done * each, None)
     losses: list[float] = []
-    steps = settings.steps(len(examples))
     progress = Progress(steps)
-    for step in range(steps):
-        group = [[examples[i] for i in b] for b in islice(source, settings.gradient_accumulation)]
+    for step in range(done, span.last):
+        group = [[examples[i] for i in b] for b in islice(source, each)]
         for options in optimizer.param_groups:
             options["lr"] = options["peak"] * rate_factor(step, steps, settings)
         losses.append(_accumulate(model, group, batch_loss))
@@ -66,6 +72,7 @@ def train(
         optimizer.step()
         optimizer.zero_grad()
         progress.report(step, losses, sum(len(e.ids) for batch in group for e in batch))
+    span.keep()
     return losses
 
 

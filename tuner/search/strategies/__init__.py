@@ -27,7 +27,14 @@ __all__ = [
     "make_strategy",
 ]
 
-_CLASSES = {"tpe": "TpeStrategy", "grid": "GridStrategy", "random": "RandomStrategy"}
+_CLASSES = {
+    "auto": "AutoStrategy",
+    "tpe": "TpeStrategy",
+    "grid": "GridStrategy",
+    "random": "RandomStrategy",
+    "nsga2": "Nsga2Strategy",
+    "gp": "GpStrategy",
+}
 NAMES = tuple(_CLASSES)
 
 
