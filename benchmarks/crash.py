@@ -1,10 +1,10 @@
 """kill -9 of the whole process tree at random moments, each followed by the same command.
 
-    python benchmarks/crash.py [--kills 10] [--seed 0]
+    python benchmarks/crash.py [--kills 100] [--workers 1 3] [--seed 0] [--output results]
 
 The study must end as an undisturbed one does: the same trials, the same answer, no stage run to
 completion twice, no process left behind, a database that opens. The passes are those of the tests'
-plug-in; their metrics are deterministic.
+plug-in; their metrics are deterministic, and the candidates those of a grid.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from evaluators import machine
 
 PLUGINS = Path(__file__).parent.parent / "tests" / "plugins"
 TUNE = Path(sys.executable).parent / "tune"
@@ -36,10 +39,10 @@ pipeline:
       seconds: 0.2
   - toy_tail:
       c: {choices: [0, 1, 2, 3, 4]}
-      d: {choices: [0, 1, 2, 3, 4]}
+      d: {choices: [0, 1]}
 objectives: [minimize cost, maximize worth]
 constraints: ["cost<20ms"]
-search: {trials: 40, seed: 3}
+search: {strategy: grid, trials: 250}
 """
 
 
@@ -53,9 +56,9 @@ def desk(folder: Path) -> dict[str, Any]:
     return {"cwd": folder, "env": {**os.environ, **mark}}
 
 
-def start(where: dict[str, Any]) -> subprocess.Popen[bytes]:
+def start(where: dict[str, Any], workers: int) -> subprocess.Popen[bytes]:
     """The command, in a session of its own."""
-    command = [str(TUNE), "--space", "space.yaml", "--json"]
+    command = [str(TUNE), "--space", "space.yaml", "--json", "--workers", str(workers)]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, **where
     )
@@ -91,9 +94,9 @@ def orphans(folder: Path) -> list[int]:
     return found
 
 
-def finish(where: dict[str, Any]) -> dict[str, Any]:
+def finish(where: dict[str, Any], workers: int) -> dict[str, Any]:
     """Run the command to its end; its answer."""
-    run = start(where)
+    run = start(where, workers)
     output, errors = run.communicate(timeout=600)
     assert run.returncode == 0, errors.decode()
     answer: dict[str, Any] = json.loads(output.splitlines()[-1])
@@ -118,29 +121,60 @@ def made_twice(folder: Path) -> int:
     return len(keys) - len(set(keys))
 
 
+@dataclass(frozen=True)
+class Finding:
+    """What became of a study that was killed again and again."""
+
+    workers: int
+    kills: int
+    landed: int  # met a running command
+    same: bool  # trials, parameters, front and answer are those of an undisturbed run
+    stages_made_twice: int
+    orphans: int
+    seconds: float
+
+
+def torment(
+    folder: Path, workers: int, kills: int, rng: random.Random, undisturbed: Any
+) -> Finding:
+    """Kill a study's command at random moments, then let it come to its end."""
+    began, where = time.monotonic(), desk(folder)
+    left = landed = 0
+    for _ in range(kills):
+        run = start(where, workers)
+        time.sleep(rng.uniform(0.3, 3.0))
+        landed += run.poll() is None
+        kill_tree(run.pid)
+        run.communicate(timeout=60)
+        time.sleep(0.5)
+        left += len(orphans(folder))
+    same = essence(finish(where, workers), folder) == undisturbed
+    took = round(time.monotonic() - began, 1)
+    return Finding(workers, kills, landed, same, made_twice(folder), left, took)
+
+
 def main() -> None:
-    """Kill, compare, print."""
+    """Kill, compare, print, and write the findings down."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 3])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, help="the folder for crash.jsonl")
     arguments = parser.parse_args()
-    rng = random.Random(arguments.seed)
-    with tempfile.TemporaryDirectory() as folder:
-        calm, rough = Path(folder) / "calm", Path(folder) / "rough"
-        undisturbed = essence(finish(desk(calm)), calm)
-        where, left, landed = desk(rough), 0, 0
-        for _ in range(arguments.kills):
-            run = start(where)
-            time.sleep(rng.uniform(0.2, 3.0))
-            landed += run.poll() is None
-            kill_tree(run.pid)
-            run.communicate(timeout=60)
-            time.sleep(0.5)
-            left += len(orphans(rough))
-        disturbed = essence(finish(where), rough)
-        same = "the same" if disturbed == undisturbed else "DIFFERENT"
-        print(f"{landed} of {arguments.kills} kills met a running command")
-        print(f"answer and trials: {same}; stages run twice: {made_twice(rough)}; orphans: {left}")
+    rng, found = random.Random(arguments.seed), []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        undisturbed = essence(finish(desk(folder / "calm"), 1), folder / "calm")
+        for workers in arguments.workers:
+            place = folder / f"rough-{workers}"
+            finding = torment(place, workers, arguments.kills, rng, undisturbed)
+            found.append(finding)
+            print(json.dumps(asdict(finding)), flush=True)
+    if arguments.output is not None:
+        lines = "".join(
+            json.dumps(asdict(f) | {"machine": machine.fingerprint()}) + "\n" for f in found
+        )
+        (arguments.output / "crash.jsonl").write_text(lines)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ from tuner.passes.base import Pass, StageContext
 from tuner.pipeline.plan import Source
 from tuner.pipeline.store import Store
 from tuner.registry import vocabulary
-from tuner.run import preload
+from tuner.session import preload
 from tuner.study.database import configure_sqlite, open_engine
 from tuner.study.events import StudyStarted
 from tuner.study.history import History

@@ -49,7 +49,12 @@ def _summary(runs: Mapping[str, Sequence[Json]], titles: Mapping[str, str]) -> s
             rows.append([titles[name], *best, worst, cost])
     titles_ = ["problem", *(f"auto - tpe at {_mark(m)}" for m in MARKS)]
     titles_ += ["auto beside tpe", "auto reaches plain's end at"]
-    return "## Summary\n\n" + table(titles_, rows) if rows else ""
+    chance = prose(
+        "Differences are those of the same seed. Each interval misses the truth once in twenty "
+        'times, so that among so many one or two are on the wrong side by chance; "worse '
+        'somewhere" says that an interval is below zero as a whole.'
+    )
+    return "\n\n".join(["## Summary", table(titles_, rows), chance]) if rows else ""
 
 
 def _section(name: str, title: str, runs: Sequence[Json]) -> str:

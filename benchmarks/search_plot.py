@@ -14,6 +14,7 @@ COLOURS = {
     "random": "#999999",
     "nsga2": "#2ca02c",
     "gp": "#9467bd",
+    "grid": "#8c564b",
     "plain": "#000000",
 }
 NAMES = {"plain": "Optuna's TPE, as a user would write it"}

@@ -271,7 +271,7 @@ def _size(dropped: int, quantised: Mapping[str, Any]) -> float:
 def _accuracy(
     dropped: int, tuned: Mapping[str, Any] | None, quantised: Mapping[str, Any], share: float
 ) -> float:
-    lost = 0.012 * dropped**1.3
+    lost: float = 0.012 * dropped**1.3
     value = _UNTUNED - lost - _quantisation_loss(quantised)
     return value if tuned is None else value + 0.5 * lost + _gain(tuned, share)
 

@@ -86,7 +86,7 @@ def steps_of(item: Step | OneOf) -> tuple[Step, ...]:
 class SearchSettings:
     """`search:` of the file. `max_time` in seconds; None: no limit. `trials` None: no limit."""
 
-    strategy: str = "tpe"
+    strategy: str = "auto"
     trials: int | None = 20
     max_time: float | None = None
     seed: int = 0

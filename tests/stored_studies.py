@@ -163,7 +163,8 @@ class Maker:
         self, number: int, model: Model, baseline: Model | None, split: str = "dev"
     ) -> tuple[list[Event], Numbers]:
         """The events of its measurements, and what they say."""
-        asked = {a.metric for a in (*self.space.objectives, *self.space.constraints)}
+        asked = {o.metric for o in self.space.objectives}
+        asked |= {c.metric for c in self.space.constraints}
         key = f"{split}-{number}"
         raw = {"latency": self._sessions(model, None if number == BASELINE else baseline, key)}
         if model.state != "screened":

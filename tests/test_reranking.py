@@ -160,7 +160,10 @@ def test_undecided_accuracy_counts_items(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("constraint", "words"),
     [
-        ("energy<3J", "energy was never measured in this study; measured were accuracy, latency and"),
+        (
+            "energy<3J",
+            "energy was never measured in this study; measured were accuracy, latency and",
+        ),
         ("latency.p99<70ms", "p99 needs 299 samples or more, found 192"),
         ("latancy<70ms", "latency"),
         ("latency<70", "did you mean latency<70ms"),

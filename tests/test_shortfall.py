@@ -133,6 +133,18 @@ def test_what_held_out_data_refuted_is_priced_by_it(engine: Engine) -> None:
     assert found.best.number == 0
 
 
+def test_a_limit_that_held_out_data_would_refute_is_not_offered(engine: Engine) -> None:
+    models = [Model(0.05, 0.9, held_out=0.4)]
+    study = Maker(engine, ["latency<1s"]).study(BASELINE, *models)
+    asked = rerank(study, StudyReader(engine), Change(["accuracy>=99%"]))
+    [price] = shortfall_of(asked).bindings[0].prices
+    [(_, text)] = price.limits
+    assert text is not None
+    found = rerank(study, StudyReader(engine), Change([text]))
+    assert found.best is not None
+    assert found.best.number == 0
+
+
 def test_where_everything_failed_there_is_nothing_to_price(engine: Engine) -> None:
     models = [Model(0.05, 0.9, "failed"), Model(0.02, 0.9, "failed")]
     study = Maker(engine, ["latency<10ms"]).study(BASELINE, *models)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, NoReturn
@@ -20,17 +22,20 @@ from tuner.pipeline.plan import Source
 from tuner.search.judging import judgement_json
 from tuner.study.database import open_engine
 from tuner.study.events import (
+    RUNG,
     TWIN,
     Event,
     Failed,
     Judged,
     MeasureStarted,
+    RungReached,
     Screened,
     StageStarted,
     Told,
 )
 from tuner.study.history import load_history
 from tuner.warm_keys import Keys
+from tuner.warm_source import WarmStartError, find_origins
 
 TIMED = SPACE.replace('"cost<20ms"', '"cost<20ms", "tick<5.9ms"')
 
@@ -302,7 +307,7 @@ def test_what_was_screened_stays_so_only_while_it_cannot_fit(bench: Bench) -> No
     assert told.exact == 7
     trial = bench.trials("same")[-1]
     assert (trial.state, trial.verdict) == ("screened", "infeasible")
-    assert trial.objectives == (pytest.approx(0.192), pytest.approx(1 - 1 / 93.6))
+    assert list(trial.objectives or ()) == pytest.approx([0.192, 1 - 1 / 93.6])
     assert [s.position for s in bench.reader.stages("same", 6)] == [TWIN]
     [told], hints = bench.start(
         "freed", bench.space(("[0, 1, 2]", "[0, 1, 2, 90]"), ("20ms", "1s")), "old"
@@ -310,7 +315,26 @@ def test_what_was_screened_stays_so_only_while_it_cannot_fit(bench: Bench) -> No
     assert told.exact == 6
     [(_, result, _)] = hints
     assert result.objectives is None
-    assert result.known == (pytest.approx(0.192), pytest.approx(1 - 1 / 93.6))
+    assert list(result.known) == pytest.approx([0.192, 1 - 1 / 93.6])
+
+
+def test_what_was_stopped_stays_so_only_while_the_same_is_asked(bench: Bench) -> None:
+    bench.passes = {**bench.passes, "toy": _Trained()}
+    only = bench.space(("{choices: [0, 1, 2]}", "{choices: [9]}"))
+    bench.record("old", bench.space(), _stopped(bench, only))
+    wide = ("[0, 1, 2]", "[0, 1, 2, 9]")
+    [told], _ = bench.start("same", bench.space(wide, ("seed: 3", "seed: 4")), "old")
+    assert told.exact == 7
+    past = load_history(bench.reader, "same").trials[-1]
+    assert (past.state, past.result.share, past.result.objectives) == ("stopped", 1 / 3, None)
+    assert list(past.result.known) == pytest.approx([0.03, 1 - 1 / 12.6])
+    assert [rung.promoted for rung in past.rungs] == [False]
+    stages = bench.reader.stages("same", 6)
+    assert [(s.position, s.share) for s in stages] == [(RUNG, 1 / 3), (RUNG + 1, 1.0)]
+    [told], hints = bench.start("moved", bench.space(wide, ("20ms", "25ms")), "old")
+    assert told.exact == 6
+    [(_, result, origin)] = hints
+    assert (result.share, result.objectives, origin) == (1 / 3, None, "old#6")
 
 
 def test_trials_that_are_not_over_or_may_succeed_yet_are_left_out(bench: Bench) -> None:
@@ -327,6 +351,55 @@ def test_trials_that_are_not_over_or_may_succeed_yet_are_left_out(bench: Bench) 
     assert told.left_out == {"failed for a reason that may pass": 1, "not over": 1}
 
 
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("olt", "there is no study 'olt' in {0}/study.db; the nearest name is 'old'"),
+        ("new", "the study 'new' cannot start from itself"),
+        ("{0}/study.db#new", "the study 'new' cannot start from itself"),
+        ("gone.db#old", "there is no study database at gone.db"),
+        ("gone.db", "there is no study database at gone.db"),
+        ("{0}/junk.db", "the study database {0}/junk.db is not an SQLite file"),
+        ("{0}/cut.db#old", "the study database {0}/cut.db cannot be used"),
+        ("{0}/newer.db", "was written by a newer version of this program"),
+        ("{0}/study.db", "it holds 2 studies; say which: {0}/study.db#"),
+        ("{0}/empty.db", "it holds no studies"),
+        ("oracle://host/x", "the study database cannot be of kind 'oracle'"),
+        ("#old", "expected STUDY or DB#STUDY"),
+        ("study.db#", "expected STUDY or DB#STUDY"),
+    ],
+)
+def test_what_cannot_be_begun_with_is_said_in_one_sentence(
+    bench: Bench, engine: Engine, tmp_path: Path, address: str, words: str
+) -> None:
+    bench.record("old", bench.space())
+    bench.record("new", bench.space())
+    open_engine(str(tmp_path / "empty.db")).dispose()
+    (tmp_path / "junk.db").write_text("no database")
+    for name in ("newer.db", "cut.db"):
+        with (
+            sqlite3.connect(tmp_path / "study.db") as old,
+            sqlite3.connect(tmp_path / name) as copy,
+        ):
+            old.backup(copy)
+            copy.execute("update tuner_schema set version = 99")
+    whole = (tmp_path / "cut.db").read_bytes()
+    (tmp_path / "cut.db").write_bytes(whole[: len(whole) // 8])
+    address, db = address.format(tmp_path), str(tmp_path / "study.db")
+    with ExitStack() as stack, pytest.raises(WarmStartError) as raised:
+        find_origins([address], db, bench.reader, "new", stack)
+    assert words.format(tmp_path) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_database_with_one_study_names_it(bench: Bench, tmp_path: Path) -> None:
+    bench.record("old", bench.space())
+    db = str(tmp_path / "study.db")
+    with ExitStack() as stack:
+        [origin] = find_origins([db, db], str(tmp_path / "mine.db"), bench.reader, "new", stack)
+        assert (origin.label, origin.study, len(origin.reader.trials("old"))) == (db, "old", 7)
+
+
 def test_hundreds_of_trials_take_seconds(bench: Bench) -> None:
     choices = ("{choices: [0, 1]}", f"{{choices: {list(range(10))}}}")
     wide = bench.space(("{choices: [0, 1, 2]}", "{range: [0, 29]}"), choices)
@@ -339,6 +412,10 @@ def test_hundreds_of_trials_take_seconds(bench: Bench) -> None:
 
 class _NewerToy(Toy):
     spec: ClassVar[PassSpec] = replace(Toy.spec, version=2)
+
+
+class _Trained(Toy):
+    spec: ClassVar[PassSpec] = replace(Toy.spec, budget="b")
 
 
 class _Portable(ToyMetrics):
@@ -390,3 +467,18 @@ def _screened(bench: Bench, space: Space) -> Iterator[Event]:
     yield Screened(6, ("cost<20ms",))
     yield Judged(6, "infeasible", judgements)
     yield Told(6, "screened", bench.judge(space).objectives(numbers), (), 1.0)
+
+
+def _stopped(bench: Bench, space: Space) -> Iterator[Event]:
+    """Trial 6, of the space's first candidate: stopped after a third of its training."""
+    candidate = next(enumerate_candidates(space))
+    stages = _keys(bench, space).stages(candidate, {"toy": 1 / 3})
+    numbers = bench.numbers(space, candidate)
+    judgements = tuple(judgement_json(j) for j in bench.judge(space).judge(numbers))
+    values = bench.judge(space).objectives(numbers)
+    yield asked(6, candidate)
+    yield from made(6, stages, first=RUNG)
+    yield from measured(_keys(bench, space), 6, stages, numbers)
+    yield RungReached(6, 1 / 3, values, 0.0, 3, 6, False)
+    yield Judged(6, "feasible", judgements)
+    yield Told(6, "stopped", values, (), 1.0)

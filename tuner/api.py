@@ -27,6 +27,8 @@ def tune(
     build_only: bool = False,
     study: str | None = None,
     warm_start: Sequence[str] = (),
+    workers: int = 1,
+    retry_failed: bool = False,
     db: str = "tuned/study.db",
     store: str | Path | None = None,
     output: str | Path | None = None,
@@ -39,14 +41,16 @@ def tune(
     path, {"pipeline.lora.r": 16}. `max_time` in seconds, or "8m". With `build_only` candidates are
     built for whatever provider and never run: only what needs no run is measured. `warm_start`
     names studies to begin with, "STUDY" or "DB#STUDY"; none given: the one that this space
-    continues; ["none"]: nothing. The answer's files are in `output` (default: tuned/STUDY).
-    `listeners` are called with every event.
+    continues; ["none"]: nothing. `workers`: how many candidates are tried at once. With
+    `retry_failed` what failed before is tried again. The answer's files are in `output` (default:
+    tuned/STUDY). `listeners` are called with every event.
 
     Raises SpaceError (the space is wrong), DataError, ModelError, DatabaseError, StoreError,
     WarmStartError, or RunError. That nothing is feasible is no error: `.best` is None, `.nearest`
     says what came near.
     """
-    from tuner.run import Request, run
+    from tuner.run import run
+    from tuner.session import Request
 
     overrides = Overrides(
         model=model,
@@ -67,6 +71,8 @@ def tune(
         space_text=text,
         study=study,
         warm_start=tuple(warm_start),
+        workers=workers,
+        retry_failed=retry_failed,
         db=db,
         store=None if store is None else Path(store),
         output=None if output is None else Path(output),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from evaluators.base import Estimate, Evaluator, Measurement
+from evaluators.parts import parts_of
 from evaluators.timed import TimedEvaluator
 from evaluators.verdicts import Verdict
 from search_spaces.space import Space
@@ -121,7 +122,9 @@ class Confirmer:
             member.measurements[name] = reading.measurements
 
     def _processes(self, name: str) -> range:
-        count = self.evaluators[name].processes(self.space.evaluators[name])
+        options = self.space.evaluators[name]
+        parts = parts_of(self.evaluators[name], options, self.measurer.source.rows.get("test", 0))
+        count = max(parts, self.evaluators[name].processes(options))
         return range(_FIRST, _FIRST + count)
 
     def _can_confirm(self, name: str) -> bool:

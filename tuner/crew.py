@@ -71,7 +71,7 @@ class Crew:
 
     def __post_init__(self) -> None:
         t = self.tools
-        self.judge = Judge(t.space, t.vocabulary, t.evaluators)
+        self.judge = Judge(t.space, t.vocabulary, t.evaluators, t.source.rows)
         self._deadline = None if t.seconds_left is None else t.clock() + t.seconds_left
         self._shared, self._failed = Shared(), FailedStages()
         self._ladder = Ladder(t.outlook.stages_seconds, t.outlook.measuring_seconds)

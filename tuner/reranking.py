@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 from evaluators.base import Estimate
@@ -31,7 +32,7 @@ from tuner.search.judging import Judge, Numbers, judgement_json, verdict_of
 from tuner.study.api import Study, Trial
 from tuner.study.events import BASELINE
 from tuner.study.reader import StudyReader
-from tuner.study.rows import ConfirmedRow, ConstraintRow, MetricRow
+from tuner.study.rows import ConfirmedRow, ConstraintRow, MeasurementRow, MetricRow
 
 T = TypeVar("T")
 
@@ -98,6 +99,11 @@ class Reranked(Study):
         self.evidence = Evidence(original)
         self.replaced: Sequence[tuple[Constraint, Constraint]] = ()
         self.judged: Mapping[int, Judged] = {}
+
+    @cached_property
+    def measurements(self) -> Mapping[int, Sequence[MeasurementRow]]:
+        """The study's: they are the same whatever is asked."""
+        return self.original.measurements
 
     @property
     def confirmed_winner(self) -> bool:
@@ -261,7 +267,7 @@ _MOST = 100  # times what was measured: more is not reasonable
 
 
 def efforts(reranked: Reranked) -> list[Effort]:
-    """What would tell, for each constraint on which a trial that may join the front is undecided."""
+    """What would tell, for each constraint on which what may join the front is undecided."""
     judge = reranked.evidence.judge(reranked.question)
     front = [reranked.losses(trial) for trial in reranked.front]
     return [

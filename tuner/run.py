@@ -1,57 +1,25 @@
-"""From a request to a finished study: all that a tuning needs, put together and taken apart.
+"""From a request to a finished study and its answer.
 
 The Python API and the command line both come through here. Knows nothing of how results look.
 """
 
 from __future__ import annotations
 
-import platform
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from evaluators import all_evaluators, machine
-from evaluators.floors import floors
-from evaluators.function import function_evaluators
-from search_spaces import data as space_data
-from search_spaces.data_report import report
-from search_spaces.space import Space, steps_of
-from search_spaces.vocabulary import Vocabulary
-from tuner.crew import Crew, Tools
-from tuner.execution.job import Job, Outcome
+from search_spaces.space import Space
 from tuner.execution.making import TrialFailed
 from tuner.execution.trial import insist
-from tuner.execution.workers import Workers
-from tuner.models.resolver import fingerprint
-from tuner.passes import all_passes
-from tuner.pipeline.plan import Source, library_versions
-from tuner.pipeline.store import Store, default_root
-from tuner.registry import vocabulary_of
 from tuner.report.output import write_answer
-from tuner.search.outlook import StoreOutlook
-from tuner.search.strategies import make_strategy
+from tuner.session import Request, Session, open_session, wait_for_ever
 from tuner.study.api import Study
-from tuner.study.cooperation import Cooperation
-from tuner.study.database import open_engine
-from tuner.study.events import DataChecked, Event, Listener, StudyStarted, StudyStopped
-from tuner.study.ledger import Ledger
-from tuner.study.reader import StudyReader
-from tuner.study.writer import StudyWriter
-from tuner.tuning import Parts, Tuning
-from tuner.warm_edits import StudyChoice, identity, resolve_study
-from tuner.warm_sorting import NewStudy
-from tuner.warm_source import Origin, find_origins
-from tuner.warm_start import Hint, warm_start
-
-NO_WARM_START = "none"
-"""In place of a study: begin with nothing."""
-
-_LIBRARIES = ("optuna", "torch", "transformers", "peft", "onnxruntime", "onnxruntime-genai")
+from tuner.study.events import StudyStopped
 
 
 class RunError(Exception):
@@ -62,36 +30,17 @@ class Interrupted(KeyboardInterrupt):
     """The process was asked to stop (SIGTERM); what is done is saved."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """What to do. `space_text`: the space as its author wrote it, kept with the study.
-
-    `warm_start`: studies to begin with, as `warm_source.find_origins` takes them. `workers`: how
-    many candidates are tried at once. `retry_failed`: those that failed are tried again.
-    """
-
-    space: Space
-    space_text: str
-    study: str | None = None
-    warm_start: Sequence[str] = ()
-    db: str = "tuned/study.db"
-    store: Path | None = None
-    output: Path | None = None
-    workers: int = 1
-    retry_failed: bool = False
-    listeners: Sequence[Listener] = field(default_factory=tuple)
-
-
 def run(request: Request) -> Study:
     """Work on the study until its budget is spent, write the answer, and return the study."""
     with ExitStack() as stack:
-        session = _open(request, stack)
+        stack.enter_context(_sigterm_interrupts())
+        session = open_session(request, stack)
         reason = "error"
         started = time.monotonic()
         chosen = None
         try:
             reason = session.tuning.search()
-            with session.cooperation.turn("answer", _wait_for_ever):
+            with session.cooperation.turn("answer", wait_for_ever):
                 session.tuning.confirm()
             chosen = session.tuning.chosen
         except KeyboardInterrupt:
@@ -105,218 +54,23 @@ def run(request: Request) -> Study:
         study = Study(session.reader, session.study, reason)
         if chosen is not None:
             folder = request.output or default_output(session.study)
-            with session.cooperation.turn("answer", _wait_for_ever):
+            with session.cooperation.turn("answer", wait_for_ever):
                 _write_answer(session, folder, study, request.space, chosen)
             study.output = folder
         study.load()
         return study
 
 
-def _write_answer(session: _Session, folder: Path, study: Study, space: Space, chosen: int) -> None:
+def _write_answer(session: Session, folder: Path, study: Study, space: Space, chosen: int) -> None:
     def write() -> None:
         write_answer(folder, study, space, session.tuning.model_of(chosen).model)
 
     insist(session.store, write)
 
 
-def _wait_for_ever() -> None:
-    """Who waits for an answer waits as long as it takes; a Ctrl-C ends it."""
-
-
 def default_output(study: str) -> Path:
     """Where a study's answer goes when nothing else is asked for."""
     return Path("tuned") / study
-
-
-def open_source(space: Space, store_root: Path) -> Source:
-    """The keys of the model that comes in and of the data. Reads files, imports nothing heavy."""
-    keys: dict[str, str] = {}
-    if space.data is not None:
-        names = space_data.split_names(space.data)
-        keys = {name: space_data.content_key(space.data, name) for name in names}
-    return Source(fingerprint(space.model, store_root), space.task, keys)
-
-
-_JOBS = ("evaluators.measure", "evaluators.fidelity", "tuner.passes", "tuner.execution.stage_job")
-
-
-@dataclass
-class _Session:
-    tuning: Tuning
-    cooperation: Cooperation
-    reader: StudyReader
-    store: Store
-    study: str
-    emit: Callable[[Event], None]
-
-
-def _open(request: Request, stack: ExitStack) -> _Session:
-    space, root = request.space, request.store or default_root()
-    source, store, engine = open_source(space, root), Store(root), open_engine(request.db)
-    stack.callback(engine.dispose)
-    reader, words = StudyReader(engine), vocabulary_of(space)
-    choice = resolve_study(reader, request.study, space, source)
-    writer = stack.enter_context(StudyWriter(engine, choice.name))
-    cooperation = Cooperation(engine, reader, writer, choice.name)
-    url = engine.url.render_as_string(hide_password=False)
-    with cooperation.turn("ask", _wait_for_ever):
-        ledger = Ledger(url, choice.name, space.objectives)
-    stack.callback(ledger.close)
-    executors = [
-        stack.enter_context(_Executor(preload(space, words))) for _ in range(request.workers)
-    ]
-    stack.enter_context(_sigterm_interrupts())
-    evaluators = all_evaluators() | function_evaluators(space)
-    outlook = StoreOutlook(space, source, all_passes(), evaluators, store)
-    emit = _Bus([writer, outlook, *request.listeners])
-    spent = _seconds_spent(reader, choice.name)
-    started = _started(request, choice.name, source, resumed=spent is not None)
-    emit(started)
-    writer.live()
-    what = (choice.name, space, words, all_passes(), evaluators, source)
-    new = NewStudy(*what, machine.fingerprint(), started.environment)
-    hints = _warm_start(request, stack, new, choice, reader, writer, cooperation)
-    strategy = make_strategy(space, words, outlook)
-    for candidate, result, origin in hints:
-        strategy.recall(candidate, result, origin)
-    limit = space.search.max_time
-    tools = Tools(
-        space=space,
-        vocabulary=words,
-        passes=all_passes(),
-        evaluators=evaluators,
-        source=source,
-        machine=machine.fingerprint(),
-        store=store,
-        executors=executors,
-        outlook=outlook,
-        emit=emit,
-        seconds_left=None if limit is None else limit - (spent or 0.0),
-        thrifty=strategy.thrifty,
-    )
-    parts = (space, strategy, Crew(tools), ledger, cooperation, emit, request.retry_failed)
-    tuning = Tuning(Parts(*parts))
-    if not tuning.finished:
-        for executor in executors:
-            executor.warm_up()
-    if space.data is not None:
-        emit(_data_checked(space.data))  # while the workers import
-    return _Session(tuning, cooperation, reader, store, choice.name, emit)
-
-
-def _seconds_spent(reader: StudyReader, study: str) -> float | None:
-    """How long commands have worked on a study; None where it is new."""
-    if study not in {summary.name for summary in reader.studies()}:
-        return None
-    return reader.seconds_spent(study)
-
-
-def _warm_start(
-    request: Request,
-    stack: ExitStack,
-    new: NewStudy,
-    choice: StudyChoice,
-    reader: StudyReader,
-    writer: StudyWriter,
-    cooperation: Cooperation,
-) -> list[Hint]:
-    """Take over what other studies have; what only hints is for the strategy."""
-    named = [name for name in request.warm_start if name != NO_WARM_START]
-    with cooperation.turn("ask", _wait_for_ever):
-        origins = find_origins(named, request.db, reader, choice.name, stack)
-        if choice.continues is not None and not request.warm_start:
-            earlier = choice.continues
-            origins = [Origin(earlier, earlier, reader, continues=True, edits=choice.edits)]
-        return warm_start(new, origins, reader, writer, _Bus(request.listeners))
-
-
-def _data_checked(data: space_data.DataSpec) -> DataChecked:
-    classes = data.label is not None and not data.answers
-    judged = [s for s in space_data.split_names(data) if s != "train" and classes]
-    return DataChecked(
-        report=report(data).to_json(), floors={s: floors(data, s).to_json() for s in judged}
-    )
-
-
-def preload(space: Space, words: Vocabulary) -> list[str]:
-    """The modules that workers should find imported: what jobs are, and the libraries they need."""
-    steps = [s for item in space.pipeline for s in steps_of(item)]
-    specs = [step.spec for step in steps] + [words.evaluators[e] for e in space.evaluators]
-    libraries = dict.fromkeys(name for spec in specs for name in spec.libraries)
-    return [*(name.replace("-", "_") for name in libraries), *_JOBS]
-
-
-class _Executor:
-    """Runs jobs in worker processes of this machine; the workers start when first needed."""
-
-    def __init__(self, preload: Sequence[str]) -> None:
-        self._preload = preload
-        self._workers: Workers | None = None
-
-    def __enter__(self) -> _Executor:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._workers is not None:
-            self._workers.close()
-
-    def warm_up(self) -> Workers:
-        """Let the workers import what they need while the coordinator goes on."""
-        if self._workers is None:
-            self._workers = Workers(self._preload)
-        return self._workers
-
-    def run(
-        self,
-        job: Job,
-        *,
-        deadline: float | None = None,
-        on_tick: Callable[[], None] | None = None,
-    ) -> Outcome:
-        """Run a job and wait for it."""
-        return self.warm_up().run(job, deadline=deadline, on_tick=on_tick)
-
-
-class _Bus:
-    """Hands every event to every listener, the database first; one event after the other."""
-
-    def __init__(self, listeners: Sequence[Listener]) -> None:
-        self._listeners = listeners
-        self._lock = threading.RLock()
-
-    def __call__(self, event: Event) -> None:
-        with self._lock:
-            for listener in self._listeners:
-                listener(event)
-
-
-def _started(request: Request, name: str, source: Source, *, resumed: bool) -> StudyStarted:
-    space = request.space
-    return StudyStarted(
-        study=name,
-        resumed=resumed,
-        space={
-            "name": space.name,
-            "path": None if space.path is None else str(space.path),
-            "model": space.model.text,
-            "fingerprint": identity(space, source),
-            "text": request.space_text,
-        },
-        objectives=tuple(asdict(o) for o in space.objectives),
-        constraints=tuple(
-            {
-                "text": c.text,
-                "metric": c.metric,
-                "statistic": c.statistic,
-                "operator": str(c.operator),
-            }
-            for c in space.constraints
-        ),
-        settings=asdict(space.search),
-        environment=machine.fingerprint()
-        | {"python": platform.python_version()}
-        | library_versions(_LIBRARIES),
-    )
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from evaluators.base import Interval
 from evaluators.verdicts import tolerance_of
 from search_spaces.constraints import Constraint
 from search_spaces.expressions import parse_constraint
@@ -112,18 +113,34 @@ class _Pricing:
         self, trial: Trial, constraint: Constraint
     ) -> tuple[float, float, float, bool] | None:
         """The value's and the interval's excess over the limit, the tolerance, whether it fits."""
-        judge, numbers = self._numbers(trial)
-        if not self.evidence.sure(trial, constraint):
+        distance = self._distance(trial, constraint)
+        if distance is None or not self.evidence.sure(trial, constraint):
             return None
-        distance = judge.distance(constraint, numbers)
-        if distance is None:
-            return None
+        judge, _ = self._numbers(trial)
         beyond = excess(constraint.operator, distance)
         baseline = judge.baseline.estimates.get(judge.name(constraint))
         limit = constraint.limit.value(None if baseline is None else baseline.value)
         strict = constraint.operator in ("<", ">")
         fits = beyond.high < 0 or (beyond.high == 0 and not strict)
         return beyond.value, beyond.high, tolerance_of(constraint, limit), fits
+
+    def _distance(self, trial: Trial, constraint: Constraint) -> Interval | None:
+        """How far a trial is above a limit, out to where neither search nor held-out data object.
+
+        What was confirmed too must not be refuted by it at a limit that the search calls certain.
+        """
+        judge, numbers = self._numbers(trial)
+        found = judge.distance(constraint, numbers)
+        row = self.study.confirmations.get(trial.number)
+        if found is None or row is None or self._held_out(trial):
+            return found
+        again, confirmed = self.evidence.confirmed(row, self.question)
+        other = again.distance(constraint, confirmed)
+        if other is None:
+            return found
+        if constraint.operator.is_upper:
+            return Interval(found.value, found.low, max(found.high, other.low))
+        return Interval(found.value, min(found.low, other.high), found.high)
 
     def _losses(self, trial: Trial) -> tuple[float | None, ...]:
         judge, numbers = self._numbers(trial)
@@ -159,10 +176,10 @@ class _Pricing:
         return Price(trial, limits, need.relaxation, state, undecided, held_out)
 
     def _relaxed(self, trial: Trial, constraint: Constraint) -> str | None:
-        judge, numbers = self._numbers(trial)
-
-        def distance(other: Constraint) -> Any:
-            return judge.distance(other, numbers)
+        def distance(other: Constraint) -> Interval:
+            found = self._distance(trial, other)
+            assert found is not None, "it is missed, so it was measured"
+            return found
 
         def parse(text: str) -> Constraint:
             return parse_constraint(text, self.evidence.vocabulary)

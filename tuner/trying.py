@@ -146,7 +146,8 @@ class Trier:
     def _rung(self, number: int, share: float, numbers: Numbers) -> Ending | None:
         judgements = self.judge.judge(numbers)
         violations = _violations(judgements)
-        violation = sum(max(0.0, v) for v in violations.values())
+        sure = [j.violation for j in judgements if j.verdict is Verdict.INFEASIBLE]
+        violation = sum(max(0.0, v) for v in sure)
         values = self.judge.objectives(numbers)
         hopes = self.judge.hopes(numbers, list(self.space.evaluators))
         losses = self.judge.losses(values)
@@ -214,6 +215,7 @@ class Trier:
                 self.judge.usual(name),
                 undecided=name in undecided,
                 near_front=name in names,
+                most=self.judge.usual(name) if self.judge.parts(name) > 1 else None,
             )
             for name in sorted(names)
         }
@@ -255,7 +257,7 @@ class Trier:
         """Whether an evaluator finds another number on this very model; it is told then."""
         if not self.measurer.is_of_another(run, name):
             return False
-        own = self.measurer.measure(run, name, range(1), own=True)
+        own = self.measurer.verify(run, name)
         for estimate in own.estimates:
             shared = numbers.estimates.get((estimate.metric, estimate.statistic))
             if shared is not None and _are_apart(shared, estimate):

@@ -290,7 +290,7 @@ class Tuning:
 
         Else nobody could say what relaxing a constraint would buy.
         """
-        if self._measured or not self._screened:
+        if self._measured or not self._screened or self._p.crew.is_out_of_time():
             return
         with self._turn():
             number = min(self._screened, key=lambda n: (self._screened[n], n))

@@ -20,9 +20,10 @@ from tuner.execution.job import Reason
 from tuner.passes.base import Pass
 from tuner.pipeline.plan import Source, Stage
 from tuner.pipeline.refusals import refusal
+from tuner.screening import twin_of
 from tuner.search.judging import Judge, Numbers, next_look
 from tuner.search.strategies.base import Result
-from tuner.study.events import BASELINE, TWIN
+from tuner.study.events import BASELINE, RUNG, TWIN, Json
 from tuner.study.rows import StageRow, TrialRow
 from tuner.warm_candidates import NotInSpace, carry_over
 from tuner.warm_keys import Keys
@@ -58,6 +59,7 @@ class Exact:
     """A trial that holds as it is. `state`: as in `events.Told`; `stages`: as they are stored.
 
     `objectives`: canonical units, None for one that was not measured. A failed one has no numbers.
+    `rungs`: fields of `events.RungReached`.
     """
 
     row: TrialRow
@@ -67,6 +69,7 @@ class Exact:
     numbers: Numbers = field(default_factory=Numbers)
     judgements: Sequence[Judgement] = ()
     objectives: tuple[float | None, ...] | None = None
+    rungs: Sequence[Json] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +155,8 @@ class Sorter:
             return self._similar(row, candidate, "undecided, to be measured more often")
         state = "built" if self._new.space.build_only else "complete"
         values = self._judge.objectives(numbers)
-        return Exact(row, candidate, state, self._made(row), numbers, judgements, values)
+        made, rungs = self._made(row), self._rungs(row)
+        return Exact(row, candidate, state, made, numbers, judgements, values, rungs)
 
     def _can_judge(self, numbers: Numbers) -> bool:
         constraints = self._new.space.constraints
@@ -166,42 +170,64 @@ class Sorter:
             for j in judgements
             if j.verdict is Verdict.UNDECIDED
         }
-        return any(self._wanted(name, len(numbers.measurements[name])) for name in names)
-
-    def _wanted(self, evaluator: str, done: int) -> int:
-        options = self._new.space.evaluators[evaluator]
-        usual = self._new.evaluators[evaluator].processes(options)
-        return next_look(done, usual, undecided=True, near_front=False)
+        looks = (
+            next_look(
+                len(numbers.measurements[name]),
+                self._judge.usual(name),
+                undecided=True,
+                near_front=False,
+            )
+            for name in names
+        )
+        return any(looks)
 
     # Trials with some numbers
 
     def _screened(self, row: TrialRow, candidate: Candidate) -> Exact | Similar:
         """Still screened, where what was measured of its twin still cannot fit."""
         names = self._measured(row)
-        stages = self._keys.stages(candidate)
-        cause = next(filter(None, (self._other_key(row, stages, n) for n in names)), None)
-        numbers = None if cause else self._numbers(row, names)
+        forms = self._with_twin(candidate)
+        causes = [self._difference(row, (), names, forms)]
+        numbers = None if any(causes) else self._numbers(row, names)
         if numbers is None:
-            return self._similar(row, candidate, cause or "other statistics")
+            return self._similar(row, candidate, causes[0] or "other statistics")
         judgements = self._judge.judge_known(numbers)
         if all(j.verdict is not Verdict.INFEASIBLE for j in judgements):
             return self._similar(row, candidate, "screened by a limit that is gone")
-        twin = [s for s in self._past.stages.get(row.number, ()) if s.position >= TWIN]
-        values = self._known_objectives(self._judge, numbers)
+        twin = self._rows(row, TWIN, RUNG)
+        values = self._judge.known_objectives(numbers)
         return Exact(row, candidate, "screened", twin, numbers, judgements, values)
+
+    def _with_twin(self, candidate: Candidate) -> list[tuple[Stage, ...]]:
+        """The stages of a candidate, and of its un-tuned twin with little training and with all."""
+        forms = [self._keys.stages(candidate)]
+        twin = twin_of(candidate, baseline_candidate(self._new.space))
+        if twin is not None:
+            forms += [self._keys.stages(twin.candidate, s) for s in (twin.shares, None)]
+        return forms
 
     def _stopped(self, row: TrialRow, candidate: Candidate) -> Exact | Similar:
         """Still stopped, where the same is asked: what it lost against would win again."""
-        shares = {s.step: s.share for s in self._made(row) if s.share < 1.0}
+        last = self._last_rung(row)
+        stages = self._keys.stages(candidate, {s.step: s.share for s in last})
         names = self._measured(row)
-        cause = self._difference(row, self._keys.stages(candidate, shares), names)
+        cause = self._other_stage(last, stages) or self._difference(row, (), names, [stages])
         cause = cause or (None if self._asks_the_same else "stopped while other things were asked")
         numbers = None if cause else self._numbers(row, names)
         if numbers is None:
             return self._similar(row, candidate, cause or "other statistics")
         judgements = self._judge.judge_known(numbers)
-        values = self._known_objectives(self._judge, numbers)
-        return Exact(row, candidate, "stopped", self._made(row), numbers, judgements, values)
+        values = self._judge.known_objectives(numbers)
+        return Exact(row, candidate, "stopped", last, numbers, judgements, values, self._rungs(row))
+
+    def _last_rung(self, row: TrialRow) -> list[StageRow]:
+        """The stages after the largest share of its training."""
+        rungs = self._rows(row, RUNG)
+        return [s for s in rungs if s.position // RUNG == rungs[-1].position // RUNG]
+
+    def _rungs(self, row: TrialRow) -> Sequence[Json]:
+        """What it had reached on its way, which others are held against where the same is asked."""
+        return self._past.rungs.get(row.number, ()) if self._asks_the_same else ()
 
     def _measured(self, row: TrialRow) -> list[str]:
         known = self._past.keys.get(row.number, {})
@@ -252,7 +278,7 @@ class Sorter:
             return False
         tried = self._tried.get((row.number, where), set())
         tried |= {self._past.keys.get(row.number, {}).get(where, "")}
-        same = self._other_stage(row, stages) is None
+        same = self._other_stage(self._made(row), stages) is None
         return same and not tried.isdisjoint(self._keys.measurements(stages, where))
 
     @cached_property
@@ -268,29 +294,43 @@ class Sorter:
     # What differs
 
     def _difference(
-        self, row: TrialRow, stages: tuple[Stage, ...], evaluators: Iterable[str]
+        self,
+        row: TrialRow,
+        stages: tuple[Stage, ...],
+        evaluators: Iterable[str],
+        forms: Sequence[tuple[Stage, ...]] = (),
     ) -> str | None:
-        """The first thing of which the new study would make or measure another one, in words."""
-        causes = (self._other_key(row, stages, name) for name in evaluators)
-        return self._other_stage(row, stages) or next(filter(None, causes), None)
+        """The first thing of which the new study would make or measure another one, in words.
 
-    def _other_stage(self, row: TrialRow, stages: tuple[Stage, ...]) -> str | None:
-        known = {s.position: s.key for s in self._made(row)}
+        `forms`: the models as which it may have been measured, where they are not of `stages`.
+        """
+        causes = (self._other_key(row, forms or [stages], name) for name in evaluators)
+        return self._other_stage(self._made(row), stages) or next(filter(None, causes), None)
+
+    def _other_stage(self, made: Iterable[StageRow], stages: tuple[Stage, ...]) -> str | None:
+        known = {s.position % RUNG: s.key for s in made}
         for position, stage in enumerate(stages):
             if known.get(position) != stage.key:
                 return f"{stage.step} makes another model"
         return None
 
-    def _other_key(self, row: TrialRow, stages: tuple[Stage, ...], evaluator: str) -> str | None:
+    def _other_key(
+        self, row: TrialRow, forms: Iterable[tuple[Stage, ...]], evaluator: str
+    ) -> str | None:
         key = self._past.keys.get(row.number, {}).get(evaluator)
         if key is None:
             return f"{evaluator} was not measured"
-        same = key in self._keys.measurements(stages, evaluator)
+        same = any(key in self._keys.measurements(stages, evaluator) for stages in forms)
         return None if same else f"{evaluator} is measured otherwise"
 
     def _made(self, row: TrialRow) -> list[StageRow]:
+        return self._rows(row, 0, TWIN)
+
+    def _rows(self, row: TrialRow, first: int, end: int | None = None) -> list[StageRow]:
+        """The stages that were made, from a position on, up to another."""
         stages = self._past.stages.get(row.number, ())
-        return [s for s in stages if 0 <= s.position < TWIN and s.outcome == "done"]
+        done = [s for s in stages if s.outcome == "done" and s.position >= first]
+        return [s for s in done if end is None or s.position < end]
 
     # Numbers
 
@@ -307,7 +347,7 @@ class Sorter:
     def _similar(self, row: TrialRow, candidate: Candidate, cause: str) -> Similar:
         """What is known of it, judged beside its own study's baseline; LeftOut if it is nothing."""
         numbers = Numbers(estimates_of(self._past.metrics.get(row.number, ())))
-        values = self._known_objectives(self._theirs, numbers)
+        values = self._theirs.known_objectives(numbers)
         judgements = self._theirs.judge_known(numbers)
         if all(v is None for v in values) and not judgements:
             raise LeftOut("nothing of it is asked for now")
@@ -315,11 +355,7 @@ class Sorter:
         whole = [v for v in values if v is not None]
         if len(whole) == len(values) and row.state in ("complete", "built"):
             return Similar(row, candidate, Result(whole, violations), cause)
-        share = min((s.share for s in self._made(row)), default=1.0)
+        made = self._last_rung(row) if row.state == "stopped" else ()
+        share = min((s.share for s in made), default=1.0)
         result = replace(Result(None, violations), known=values, share=share)
         return Similar(row, candidate, result, cause)
-
-    def _known_objectives(self, judge: Judge, numbers: Numbers) -> tuple[float | None, ...]:
-        """The objectives' values, canonical; None for one that was not measured."""
-        losses = zip(judge.known_losses(numbers), self._new.space.objectives, strict=True)
-        return tuple(v if v is None or o.minimize else -v for v, o in losses)

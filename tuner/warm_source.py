@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 
 from tuner.study.database import DatabaseError, open_engine
 from tuner.study.reader import StudyNotFoundError, StudyReader
-from tuner.study.rows import MetricRow, StageRow, StudyRow, TrialRow
+from tuner.study.rows import Json, MetricRow, StageRow, StudyRow, TrialRow
 
 _SUFFIXES = (".db", ".sqlite", ".sqlite3")
 
@@ -125,7 +125,8 @@ _Row = TypeVar("_Row", bound=_OfATrial)
 class SourceStudy:
     """All that was stored of a study but raw measurements; everything by the trial's number.
 
-    `keys`: evaluator -> the key of what was measured last on the data of the search.
+    `keys`: evaluator -> the key of what was measured last on the data of the search. `rungs`: the
+    fields of `events.RungReached`.
     """
 
     origin: Origin
@@ -134,6 +135,7 @@ class SourceStudy:
     stages: Mapping[int, Sequence[StageRow]]
     metrics: Mapping[int, Sequence[MetricRow]]
     keys: Mapping[int, Mapping[str, str]]
+    rungs: Mapping[int, Sequence[Json]]
 
 
 def read_source(origin: Origin) -> SourceStudy:
@@ -143,6 +145,9 @@ def read_source(origin: Origin) -> SourceStudy:
     for found in reader.measurement_keys(name):
         if found.split == "dev":
             keys[found.number][found.evaluator] = found.key
+    rungs: dict[int, list[Json]] = defaultdict(list)
+    for event in reader.events_of_kind(name, "rung_reached"):
+        rungs[event.body["number"]].append(event.body)
     metrics = [m for m in reader.metrics(name) if m.split == "dev"]
     return SourceStudy(
         origin,
@@ -151,6 +156,7 @@ def read_source(origin: Origin) -> SourceStudy:
         _by_number(reader.stages(name)),
         _by_number(metrics),
         keys,
+        rungs,
     )
 
 

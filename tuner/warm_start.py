@@ -27,6 +27,7 @@ from tuner.study.events import (
     Judged,
     Listener,
     Measured,
+    RungReached,
     Screened,
     StageFinished,
     StageStarted,
@@ -193,6 +194,9 @@ class _Import:
                 j.constraint.text for j in found.judgements if j.verdict is Verdict.INFEASIBLE
             ]
             yield Screened(number, tuple(missed))
+        for rung in found.rungs:
+            values = tuple(rung["objectives"])
+            yield RungReached(**(rung | {"number": number, "objectives": values}))
         if found.state not in ("infeasible", "baseline"):
             verdicts = tuple(judgement_json(j) for j in found.judgements)
             yield Judged(number, verdict_of(found.judgements), verdicts)

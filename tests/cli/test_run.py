@@ -180,15 +180,44 @@ def test_optuna_opens_the_study(desk: Desk) -> None:
     assert front <= feasible
 
 
-def test_two_commands_on_one_study_do_not_mix(desk: Desk) -> None:
-    desk.write(SPACE.replace("  - toy:\n", "  - toy:\n      seconds: 0.5\n"))
-    first = desk.start("--space", "space.yaml")
+def test_two_commands_on_one_study_share_its_work(desk: Desk) -> None:
+    desk.write(SPACE.replace("  - toy:\n", "  - toy:\n      seconds: 0.3\n"))
+    first = desk.start("--space", "space.yaml", "--strategy", "grid")
     _wait_for(lambda: bool(desk.ran()))
-    second = desk.tune("--space", "space.yaml")
-    first.communicate(timeout=60)
-    assert second.returncode == 1
-    assert "another tune is working" in second.stderr
-    assert first.returncode == 0
+    second = desk.tune("--space", "space.yaml", "--strategy", "grid")
+    _, errors = first.communicate(timeout=60)
+    assert (first.returncode, second.returncode) == (0, 0), errors + second.stderr
+    database = desk.folder / "tuned" / "study.db"
+    with sqlite3.connect(database) as db:
+        tried = db.execute("select number, run_id from tune_trials where number >= 0").fetchall()
+    assert sorted(number for number, _ in tried) == list(range(12))
+    assert len({run for _, run in tried}) == 2, "both tried some"
+    made = _stages_made(database)
+    assert len(made) == len(set(made))
+    assert len(desk.ran()) == len(set(desk.ran()))
+
+
+def test_several_workers_give_the_grid_that_one_gives(desk: Desk) -> None:
+    one = desk.answer("--space", "space.yaml", "--strategy", "grid", "--study", "one")
+    three = desk.answer(
+        "--space", "space.yaml", "--strategy", "grid", "--study", "three", "--workers", "3"
+    )
+    facts = [
+        (answer["chosen"]["parameters"], [t["parameters"] for t in answer["front"]])
+        for answer in (one, three)
+    ]
+    assert facts[0] == facts[1]
+    assert len(desk.ran()) == len(set(desk.ran()))
+
+
+def test_a_worker_that_meets_a_full_stop_stops_them_all(desk: Desk) -> None:
+    desk.write(SPACE.replace("  - toy:\n", "  - toy:\n      seconds: 5\n"))
+    command = desk.start("--space", "space.yaml", "--workers", "2", "--strategy", "grid")
+    _wait_for(lambda: bool(desk.ran()))  # the baseline's stage
+    command.send_signal(signal.SIGINT)
+    _, errors = command.communicate(timeout=30)
+    assert command.returncode == 130
+    assert "the same command goes on" in errors
 
 
 def test_events_come_as_json_lines(desk: Desk) -> None:
@@ -199,11 +228,12 @@ def test_events_come_as_json_lines(desk: Desk) -> None:
     assert kinds.count("Told") == 3
 
 
-def test_another_space_under_the_same_study_name_is_refused(desk: Desk) -> None:
+def test_another_space_under_the_same_study_name_is_its_next_revision(desk: Desk) -> None:
     assert desk.tune("--space", "space.yaml", "--study", "mine", "--trials", "1").returncode == 0
-    done = desk.tune("--space", "space.yaml", "--study", "mine", "--seed", "9")
-    assert done.returncode == 1
-    assert "was made for another space" in done.stderr
+    answer = desk.answer(
+        "--space", "space.yaml", "--study", "mine", "--trials", "1", "--constraint", "worth>0.1"
+    )
+    assert answer["study"] == "mine-2"
 
 
 def _stages_made(database: Path) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from evaluators.base import Artifact
+from tuner.execution import making
 from tuner.execution.job import Failure, Job, Outcome, Reason
 from tuner.execution.making import LostInput, Maker, OutOfTime, TrialFailed
 from tuner.execution.workers import Workers
@@ -184,6 +185,15 @@ def test_a_full_disk_ends_the_command_at_once_and_says_what_to_do(
     assert text.startswith("toy: the disk is full (")
     assert "`tune cache gc`" in text
     assert text.endswith("then the same command goes on")
+
+
+def test_what_fails_while_there_is_no_room_is_not_the_candidates_fault(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "_TOO_LITTLE", 1 << 80)
+    executor = Scripted([Failure(Reason.CRASHED, "ended by a bus error (SIGBUS)", True)])
+    with pytest.raises(StoreError, match=r"bus error \(SIGBUS\); the disk of the store is full"):
+        make(Maker(store, executor))
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,9 @@ def test_a_refusal_is_told_in_its_own_words(run: Run, error: str) -> None:
     assert failure(outcome) == (Reason.REFUSED, "the model has no adapter", True)
 
 
-@pytest.mark.parametrize("job", ["fill_disk", "fill_disk_behind_a_library"])
+@pytest.mark.parametrize(
+    "job", ["fill_disk", "fill_disk_behind_a_library", "fill_disk_with_its_log"]
+)
 def test_a_full_disk_says_so_and_may_be_better_tomorrow(run: Run, job: str) -> None:
     reason, message, deterministic = failure(run(job))
     assert (reason, deterministic) == (Reason.DISK_FULL, False)

@@ -53,6 +53,14 @@ def fill_disk(payload: Json) -> NoReturn:
     raise AssertionError("/dev/full took a byte")
 
 
+def fill_disk_with_its_log(payload: Json) -> NoReturn:
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, 1)
+    os.dup2(full, 2)
+    print("this goes nowhere", flush=True)
+    raise AssertionError("/dev/full took a line")
+
+
 def fill_disk_behind_a_library(payload: Json) -> NoReturn:
     raise RuntimeError("writer failed: No space left on device (os error 28)")
 

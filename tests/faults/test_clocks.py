@@ -8,7 +8,7 @@ from pathlib import Path
 
 from faults.conftest import Case
 
-GoesOn = Callable[[], None]
+Check = Callable[[], None]
 
 YEAR = 365 * 86400.0
 
@@ -35,7 +35,7 @@ def in_order(case: Case) -> None:
     assert all(0 <= seconds < 60 for (seconds,) in stages)
 
 
-def test_a_clock_that_jumps_under_a_command_changes_nothing(case: Case, goes_on: GoesOn) -> None:
+def test_a_clock_that_jumps_under_a_command_changes_nothing(case: Case, is_as_calm: Check) -> None:
     offset = with_a_clock(case)
     with case.running("--max-time", "10m") as running:
         for number, error in enumerate([YEAR, -2 * YEAR, 3 * 86400.0]):
@@ -44,13 +44,12 @@ def test_a_clock_that_jumps_under_a_command_changes_nothing(case: Case, goes_on:
         done = running.end()
     assert done.returncode == 0, done.stderr
     in_order(case)
-    offset.unlink()
-    goes_on()
+    is_as_calm()
 
 
-def test_a_clock_that_was_set_between_commands_loses_nothing(case: Case, goes_on: GoesOn) -> None:
+def test_a_clock_that_was_set_between_commands_loses_nothing(case: Case, goes_on: Check) -> None:
     offset = with_a_clock(case)
-    for trials, error in ((1, YEAR), (2, -YEAR), (3, 20 * YEAR)):
+    for trials, error in ((1, 20 * YEAR), (2, -YEAR)):
         offset.write_text(str(error))
         done = case.run("--trials", str(trials))
         assert done.returncode == 0, done.stderr

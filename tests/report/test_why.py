@@ -237,9 +237,11 @@ def test_the_command_prints_one_metric_and_refuses_one_that_is_not_there(
     assert study_commands.run(parse([*words, "latency", "--json"])) == 0
     assert set(json.loads(capsys.readouterr().out)["effects"]) == {"latency"}
     assert study_commands.run(parse([*words, "latency"])) == 0
-    assert "also measured (--metric NAME): tpot, accuracy" in capsys.readouterr().out
+    assert "also measured (--metric NAME): accuracy, tpot" in capsys.readouterr().out
     assert study_commands.run(parse([*words, "latnecy"])) == 2
-    assert "no trial of tones has 'latnecy'; measured: latency" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "no trial of tones has 'latnecy'; measured: accuracy, latency" in error
+    assert "did you mean 'latency'" in error
 
 
 def test_a_metric_that_no_trial_has_is_named(study: Study) -> None:

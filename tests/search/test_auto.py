@@ -84,9 +84,10 @@ def go(
         strategy.tell(candidate, result(candidate))
     tried, seen = list(told), {c.key for c in told}
     while len(tried) < trials:
-        candidate = strategy.propose(len(tried), Known(seen))
-        if candidate is None:
+        proposed = strategy.propose(len(tried), Known(seen))
+        if proposed is None:
             break
+        candidate = proposed
         strategy.tell(candidate, result(candidate))
         if prices is not None:
             prices.made.add(prices.training(candidate))
@@ -265,12 +266,13 @@ def test_what_is_under_way_is_not_proposed_again_nor_all_that_is_like_it() -> No
     tried = go(space, 15)
     for candidate in tried:
         strategy.tell(candidate, outcome(candidate))
-    keys, pending = {c.key for c in tried}, []
+    keys = {c.key for c in tried}
+    pending: list[Candidate] = []
     for n in range(15, 19):
-        candidate = strategy.propose(n, Known(keys, pending=tuple(pending)))
-        assert candidate is not None
-        pending.append(candidate)
-        keys.add(candidate.key)
+        proposed = strategy.propose(n, Known(keys, pending=tuple(pending)))
+        assert proposed is not None
+        pending.append(proposed)
+        keys.add(proposed.key)
     assert len({c.key for c in pending}) == 4
 
 
@@ -290,11 +292,11 @@ def test_what_another_study_found_is_a_head_start() -> None:
         seen: set[str] = set()
         held = 0
         for n in range(8):
-            candidate = strategy.propose(n, Known(seen))
-            assert candidate is not None
-            result = outcome(candidate)
-            strategy.tell(candidate, result)
-            seen.add(candidate.key)
+            proposed = strategy.propose(n, Known(seen))
+            assert proposed is not None
+            result = outcome(proposed)
+            strategy.tell(proposed, result)
+            seen.add(proposed.key)
             held += result.violations["time<60ms"] <= 0
         return held
 

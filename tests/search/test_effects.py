@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tuner.search.effects import Analysis, Data, Effect, Factor, Importance, analyse
+from tuner.search.effects import Analysis, Data, Effect, Importance, analyse
+from tuner.search.factors import Factor
 from tuner.search.gates import descendants
 
 Row = Mapping[str, Any]
@@ -128,9 +129,8 @@ def test_intervals_cover_the_truth_although_a_search_chose_the_trials() -> None:
         rows, values = climbed(20, seed, 0.3)
         for found in analysis(rows, values).effects:
             if found.low is not None and found.high is not None:
-                sides = (EFFECTS.get(found.decision, {}).get(v, 0.0) for v in
-                         (found.reference, found.value))  # fmt: skip
-                before, after = sides
+                known = EFFECTS.get(found.decision, {})
+                before, after = (known.get(v, 0.0) for v in (found.reference, found.value))
                 rank = 0.25 * (bool(found.value) - bool(found.reference))  # lora's mean over r
                 change = after - before + (rank if found.decision == "lora" else 0.0)
                 covered.append(found.low <= change <= found.high)
@@ -196,6 +196,12 @@ def test_where_nothing_can_be_told_a_note_says_why(values: list[float], note: st
     assert (found.note, found.effects, found.importances) == (note, (), ())
 
 
+def test_one_candidate_measured_again_and_again_tells_nothing() -> None:
+    row = {"lora": False, "precision": "fp32", "threads": 1, "colour": "red"}
+    found = analysis([row] * 6, [1.0, 1.1, 0.9, 1.0, 1.2, 1.1])
+    assert found.note == "no choice was tried in two ways"
+
+
 @pytest.mark.parametrize("count", range(5, 10))
 def test_few_trials_give_numbers_or_notes_and_never_an_error(count: int) -> None:
     for seed in range(2):
@@ -206,7 +212,7 @@ def test_few_trials_give_numbers_or_notes_and_never_an_error(count: int) -> None
 
 def test_an_interaction_widens_what_is_said_of_its_decisions() -> None:
     def crossed(row: Row) -> float:
-        return float(2.0 if row["precision"] == "int4" else -1.0) * (row["threads"] - 1.5)
+        return (2.0 if row["precision"] == "int4" else -1.0) * float(row["threads"] - 1.5)
 
     rows, values = climbed(40, 1, 0.1, crossed)
     found = analysis(rows, values)

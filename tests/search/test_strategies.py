@@ -30,7 +30,7 @@ OPTUNA = ("tpe", "nsga2", "gp")
 
 def length(name: str, usual: int) -> int:
     """How many trials a test takes: of gp, which fits several models for each, few."""
-    return min(usual, 9) if name == "gp" else usual
+    return min(usual, 7) if name == "gp" else usual
 
 
 def outcome(candidate: Candidate) -> Result:
@@ -53,8 +53,8 @@ def go(
 ) -> list[Candidate]:
     """Candidates of a study that goes on after `told`, up to `trials` in all."""
     strategy = make_strategy(space)
-    for candidate in told:
-        strategy.tell(candidate, becomes(candidate))
+    for past in told:
+        strategy.tell(past, becomes(past))
     tried, seen = list(told), {c.key for c in told}
     while len(tried) < trials:
         candidate = strategy.propose(len(tried), Known(seen))
@@ -67,10 +67,11 @@ def go(
 
 
 def cases(*names: str) -> Iterator[object]:
-    """Strategies with the spaces that they can search: those without an end are not for grid."""
+    """Strategies with spaces that they can search: grid none without an end, slow ones one."""
     for name in names:
         marks = NEEDS_SCIPY if name == "gp" else ()
-        yield pytest.param(name, STAGED, marks=marks, id=f"{name}-staged")
+        if name != "gp":
+            yield pytest.param(name, STAGED, marks=marks, id=f"{name}-staged")
         if name != "grid":
             yield pytest.param(name, CONTINUOUS, marks=marks, id=f"{name}-continuous")
 
@@ -85,7 +86,7 @@ def test_a_seed_gives_the_same_candidates(name: str, text: str) -> None:
 
 @pytest.mark.parametrize("name", every(*SEEDED))
 def test_another_seed_gives_other_candidates(name: str) -> None:
-    one, two = (go(space_of(STAGED, strategy=name, seed=s, trials="9"), 9) for s in ("5", "6"))
+    one, two = (go(space_of(STAGED, strategy=name, seed=s, trials="5"), 5) for s in ("5", "6"))
     assert [c.key for c in one] != [c.key for c in two]
 
 
@@ -97,7 +98,7 @@ def test_nothing_is_proposed_twice_and_every_trial_has_a_candidate(name: str, te
 
 
 @pytest.mark.parametrize(("name", "text"), cases(*NAMES))
-@pytest.mark.parametrize("stopped", [0, 1, 7])
+@pytest.mark.parametrize("stopped", [1, 5])
 def test_a_study_that_goes_on_tries_what_an_undisturbed_one_would(
     name: str, text: str, stopped: int
 ) -> None:
@@ -108,8 +109,8 @@ def test_a_study_that_goes_on_tries_what_an_undisturbed_one_would(
     assert [c.key for c in continued] == [c.key for c in whole]
 
 
-SMALL = STAGED.replace("x: {choices: [1, 4, 16]}\n      ", "").replace("[1, 2]", "[1]")
-"""(1 + 3) x (2 + 2) = 16 candidates."""
+SMALL = STAGED.replace("x: {choices: [1, 4, 16]}\n      y: {range: [0, 2]}", "x: {range: [1, 2]}")
+"""(1 + 2) x (2 + 2) x 2 = 24 candidates."""
 
 
 @pytest.mark.parametrize("name", every(*NAMES))
@@ -149,13 +150,13 @@ def is_tiny(candidate: Candidate) -> bool:
 def test_what_is_barred_is_never_proposed_and_a_space_whose_rest_is_barred_is_over(
     name: str,
 ) -> None:
-    space = space_of(SMALL, strategy=name, trials="20")
+    space = space_of(SMALL, strategy=name, trials="30")
     strategy, seen = make_strategy(space), set[str]()
     while (candidate := strategy.propose(len(seen), Known(seen, is_tiny))) is not None:
         assert not is_tiny(candidate)
         strategy.tell(candidate, outcome(candidate))
         seen.add(candidate.key)
-    assert len(seen) == sum(not is_tiny(c) for c in enumerate_candidates(space)) == 8
+    assert len(seen) == sum(not is_tiny(c) for c in enumerate_candidates(space)) == 12
 
 
 @pytest.mark.parametrize("name", every(*NAMES))
@@ -200,7 +201,7 @@ pipeline:
 
 @pytest.mark.parametrize("name", every(*LEARNING))
 def test_it_learns_to_stay_where_constraints_hold(name: str) -> None:
-    trials, seeds = (16, "1") if name == "gp" else (40, "123")
+    trials, seeds = (14, "1") if name == "gp" else (40, "12")
 
     def feasible(strategy: str) -> float:
         spaces = [space_of(WIDE, strategy=strategy, seed=s, trials=str(trials)) for s in seeds]
@@ -221,7 +222,7 @@ def test_it_learns_to_stay_away_from_what_fails_for_certain(name: str) -> None:
         x, y = (int(str(candidate.decisions[f"tune_weights.{n}"])) for n in ("x", "y"))
         return Result(None, {}) if x > 20 else Result([0.01 * (20 + y), 0.5 + 0.01 * y], {})
 
-    trials = 20 if name == "gp" else 40
+    trials = 14 if name == "gp" else 40
     tried = go(space_of(text, strategy=name, trials=str(trials)), trials, becomes=becomes)
     late = tried[trials // 2 :]
     assert sum(becomes(c).failed for c in late) < len(late) / 2  # by chance two of three
@@ -260,7 +261,7 @@ def test_results_of_candidates_that_ended_early_are_accepted(name: str, text: st
     space = space_of(text, strategy=name, trials=str(trials))
     whole = go(space, trials, becomes=ended_early)
     assert len({c.key for c in whole}) == trials
-    again = go(space, trials, told=whole[:6], becomes=ended_early)
+    again = go(space, trials, told=whole[:5], becomes=ended_early)
     assert [c.key for c in again] == [c.key for c in whole]
 
 
@@ -344,8 +345,8 @@ def optuna_strategy(name: str, text: str, trials: int) -> Strategy:
 def test_the_best_of_similar_studies_are_tried_after_the_defaults(name: str) -> None:
     strategy = optuna_strategy(name, STAGED, 30)
     tried = [c for c in enumerate_candidates(strategy.space) if outcome(c).objectives]
-    for candidate in tried:
-        strategy.recall(candidate, outcome(candidate), "older study")
+    for past in tried:
+        strategy.recall(past, outcome(past), "older study")
     seen = {default_candidate(strategy.space).key}
     for number in range(1, 4):
         candidate = strategy.propose(number, Known(seen))

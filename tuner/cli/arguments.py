@@ -86,6 +86,7 @@ def _run_parser() -> Parser:
     _add_space(parser, positional=False)
     group = parser.add_argument_group("search")
     _add_search(group)
+    _add_trying(group)
     group = parser.add_argument_group("where things go")
     group.add_argument("--study", metavar="NAME", help="the study's name (default: of the space)")
     text = "a study to begin with: STUDY, DB#STUDY or DB; none: nothing (default: of the space)"
@@ -118,7 +119,7 @@ def _add_repeated(group: argparse._ArgumentGroup, name: str, metavar: str, text:
 
 
 def _add_search(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--strategy", metavar="NAME", help="tpe, grid or random")
+    group.add_argument("--strategy", metavar="NAME", help="auto, tpe, nsga2, gp, grid or random")
     group.add_argument("--trials", metavar="N", help="how many candidates to try in all")
     group.add_argument("--max-time", metavar="TIME", help="how long to search in all: 8m, 90s, 2h")
     group.add_argument("--seed", metavar="N", help="the same seed gives the same candidates")
@@ -127,6 +128,26 @@ def _add_search(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="build for providers that this machine lacks too, and measure what needs no run",
     )
+
+
+def _add_trying(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--workers",
+        metavar="N",
+        type=_workers,
+        default=1,
+        help="how many candidates to try at once (1); they measure in turn",
+    )
+    group.add_argument(
+        "--retry-failed", action="store_true", help="try again what failed, and forget its lessons"
+    )
+
+
+def _workers(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if not 1 <= number <= 64:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number from 1 to 64")
+    return number
 
 
 def _add_db(group: argparse._ArgumentGroup | argparse.ArgumentParser) -> None:

@@ -50,7 +50,8 @@ def _run(arguments: argparse.Namespace, named: spaces.Named) -> int:
     from tuner.report.answer import console, print_answer
     from tuner.report.output import summary
     from tuner.report.progress import JsonLines, Progress
-    from tuner.run import Request, run
+    from tuner.run import run
+    from tuner.session import Request
 
     out = console(sys.stdout)
     json_lines = JsonLines(sys.stdout) if arguments.json else None
@@ -64,6 +65,8 @@ def _run(arguments: argparse.Namespace, named: spaces.Named) -> int:
         db=arguments.db,
         store=None if arguments.store is None else Path(arguments.store),
         output=None if arguments.output is None else Path(arguments.output),
+        workers=arguments.workers,
+        retry_failed=arguments.retry_failed,
         listeners=() if arguments.quiet and not arguments.json else (shown,),
     )
     with nullcontext() if arguments.json or arguments.quiet else progress:

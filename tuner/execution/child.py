@@ -82,7 +82,8 @@ def run_job(job: Json, payload: bytes, result: int, parent: int) -> NoReturn:
     except SystemExit as leave:
         _leave(_exit_code(leave))
     except BaseException as error:  # noqa: BLE001  # the job's boundary: all that it raises is data
-        traceback.print_exc()
+        with contextlib.suppress(OSError, ValueError):  # the log's disk is full; it was closed
+            traceback.print_exc()
         data = json.dumps({"failure": describe(error), "memory": private_memory(os.getpid())})
     with open(result, "wb") as file:  # a descriptor
         file.write(data.encode())
@@ -143,7 +144,7 @@ def _exit_code(leave: SystemExit) -> int:
 def _leave(code: int) -> NoReturn:
     """End without what the zygote's interpreter would do at exit, but with all output written."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # the log's disk is full; it was closed
+        with contextlib.suppress(OSError, ValueError):  # as above
             stream.flush()
     libc().fflush(None)  # what C libraries have printed
     os._exit(code)

@@ -5,6 +5,7 @@ Knows nothing of what the job is for.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from tuner.study.events import Failed
 Json = dict[str, Any]
 
 _WAITS = (1.0, 4.0)  # seconds
+_TOO_LITTLE = 1 << 16  # bytes of room on a disk that failed writes have left
 _LOOK = 0.1  # seconds between looks at the clock while it waits
 
 
@@ -151,16 +153,19 @@ class Maker:
                 model = model.base
 
     def _require_room(self, where: str, failure: Failure, draft: Draft) -> None:
-        if failure.reason is Reason.DISK_FULL:
-            raise StoreError(
-                f"{where}: {failure.message}; free some space (`tune cache gc` removes what was "
-                "not used for long) or set TUNER_STORE to a folder on another disk, then the same "
-                "command goes on"
-            )
         if not draft.output.is_dir():
             raise StoreError(
                 f"{where}: the store {self.store.root} was removed while it was used; the same "
                 "command goes on, and makes again what is needed"
+            )
+        # Libraries say it in words of their own, or crash.
+        full = failure.deterministic and _room(self.store.root) < _TOO_LITTLE
+        if full or failure.reason is Reason.DISK_FULL:
+            told = f"{failure.message}; the disk of the store is full" if full else failure.message
+            raise StoreError(
+                f"{where}: {told}; free some space (`tune cache gc` removes what was not used for "
+                "long) or set TUNER_STORE to a folder on another disk, then the same command goes "
+                "on"
             )
 
     def _wait(self, where: str, failure: Failure, attempt: int) -> None:
@@ -178,3 +183,9 @@ class Maker:
             self.stop()
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise OutOfTime
+
+
+def _room(folder: Path) -> int:
+    """Bytes that this user may still write there."""
+    disk = os.statvfs(folder)
+    return disk.f_frsize * (disk.f_bfree if os.geteuid() == 0 else disk.f_bavail)

@@ -26,6 +26,9 @@ from tuner.pipeline.store import Draft
 from tuner.study.events import BASELINE, Event, Measured, MeasureStarted
 
 Json = dict[str, Any]
+VERIFY = "verify"
+"""The split as which it is told what a very model has, of whose structure others were measured."""
+
 Statistics = Mapping[str, Sequence[str | None]]
 
 
@@ -39,6 +42,11 @@ class Run:
     number: int
     stages: tuple[Stage, ...]
     artifacts: tuple[Artifact, ...]
+
+    @property
+    def may_be_dead(self) -> bool:
+        """Whether it is no candidate as it is: the baseline, or one that is trained in part."""
+        return self.number == BASELINE or any(stage.share < 1 for stage in self.stages)
 
     @property
     def model(self) -> Artifact:
@@ -74,10 +82,11 @@ class Place:
 
 @dataclass
 class _Task:
-    """A model that is being measured."""
+    """A model that is being measured. `split`: as what it is told."""
 
     run: Run
     place: Place
+    split: str
     cached: bool = False
     seconds: float = 0.0
     measurements: list[Measurement] = field(default_factory=list)
@@ -111,12 +120,15 @@ class Measurer:
     reference: Callable[[], Run | None]
     shared: Shared = field(default_factory=Shared)
 
-    def measure(self, run: Run, evaluator: str, processes: range, *, own: bool = False) -> Reading:
-        """Measure a run's model on the data of the search, or take what is known.
+    def measure(self, run: Run, evaluator: str, processes: range) -> Reading:
+        """Measure a run's model on the data of the search, or take what is known."""
+        return self.measure_together([run], evaluator, "dev", processes)[0]
 
-        `own`: this very model, not another one of its structure.
-        """
-        return self.measure_together([run], evaluator, "dev", processes, own=own)[0]
+    def verify(self, run: Run, evaluator: str) -> Reading:
+        """Measure this very model once, not another one of its structure; told as `VERIFY`."""
+        engine = self.evaluators[evaluator]
+        task = _Task(run, self._place(run, engine, "dev", own=True), VERIFY)
+        return self._in_turn(engine, [task], range(1))[0]
 
     def is_known(self, run: Run, evaluator: str, processes: range) -> bool:
         """Whether `measure` would take what is known."""
@@ -147,7 +159,12 @@ class Measurer:
         that were used before give what is in the store. TrialFailed where one cannot be measured.
         """
         engine = self.evaluators[evaluator]
-        tasks = [_Task(run, self._place(run, engine, split, own=own)) for run in runs]
+        tasks = [_Task(run, self._place(run, engine, split, own=own), split) for run in runs]
+        return self._in_turn(engine, tasks, processes)
+
+    def _in_turn(
+        self, engine: Evaluator, tasks: Sequence[_Task], processes: range
+    ) -> list[Reading]:
         for task in tasks:
             self._announce(task, processes)
         for turn, number in enumerate(processes):
@@ -270,6 +287,7 @@ class Measurer:
             "reference": None if place.anchor is None else place.anchor.to_json(),
             "function": None if function is None else function.to_json(),
             "process": process,
+            "parts": plan.description.get("parts", 1),
         }
         times = any(
             Aspect.RUNTIME in m.depends_on for m in self.evaluators[plan.evaluator].spec.metrics
@@ -281,7 +299,7 @@ class Measurer:
         measured = Measured(
             task.run.number,
             task.place.plan.evaluator,
-            task.place.plan.split,
+            task.split,
             task.place.plan.key(numbers[0]),
             task.cached,
             0.0 if task.cached else task.seconds,
@@ -289,8 +307,8 @@ class Measurer:
             tuple(m.to_json() for m in task.measurements),
         )
         self.emit(measured)
-        faults = [fault for m in task.measurements for fault in m.faults]
-        if faults and task.run.number != BASELINE:
+        faults = engine.faults(task.measurements)
+        if faults and not task.run.may_be_dead:
             failure = Failure(Reason.DEAD, faults[0], True)
             raise TrialFailed(engine.spec.name, failure, None)
         return Reading(estimates, tuple(task.measurements))

@@ -8,13 +8,14 @@ pass names. Knows nothing of how stages run.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from evaluators.base import Evaluator
+from evaluators.parts import parts_of
 from search_spaces.candidates import SOURCE_FORMAT, Candidate, digest, plain
 from search_spaces.paths import content_digest
 from search_spaces.vocabulary import Aspect, EvaluatorSpec, PassSpec, Value
@@ -28,11 +29,12 @@ ADAPTER = "adapter"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The model that comes in: its content's key, and the data's key by split."""
+    """The model that comes in: its content's key, and the data's key and rows by split."""
 
     key: str
     task: str
     data_keys: Mapping[str, str]
+    rows: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,9 @@ def measurement_plan(
     environment = dict(evaluator.environment(options))
     if environment:
         description["environment"] = environment
+    parts = parts_of(evaluator, options, source.rows.get(split, 0))
+    if parts > 1:
+        description["parts"] = parts
     if reference is not None:
         description["reference"] = reference.description["model"]
     return MeasurementPlan(spec.name, _measured_position(relevant, stages), split, description)

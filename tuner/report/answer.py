@@ -5,6 +5,7 @@ Reads a `Study` and prints; decides nothing.
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -53,6 +54,8 @@ def print_answer(console: Console, study: Study) -> None:
         if study.front:
             _print_front(console, study, study.best)
         _print_chosen(console, study, study.best)
+        if not study.front:
+            print_prices(console, study, shortfall_of(study), WIDTH - 1)
     elif study.nearest:
         _print_nearest(console, study)
     else:
@@ -175,8 +178,9 @@ def _print_nearest(console: Console, study: Study) -> None:
         for constraint in trial.constraints:
             if constraint.verdict != "feasible":
                 _print_wrapped(console, f"#{trial.number} {_missed(study, trial, constraint)}")
-        for line in refuted_lines(study, trial, WIDTH - 1):
-            console.print(Text(line))
+    refuted = [lines for t in study.nearest if (lines := refuted_lines(study, t, WIDTH - 1))]
+    for line in itertools.chain(*refuted[:_NEAREST]):
+        console.print(Text(line))
     for line in lacking(nearest):
         _print_wrapped(console, line)
     print_prices(console, study, shortfall, WIDTH - 1)

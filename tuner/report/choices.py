@@ -28,7 +28,8 @@ from search_spaces.reader import parse_space
 from search_spaces.space import Choices, Range, Space, Step, steps_of
 from search_spaces.vocabulary import Aspect, Value, Vocabulary
 from tuner.registry import vocabulary
-from tuner.search.effects import Data, Factor
+from tuner.search.effects import Data
+from tuner.search.factors import Factor
 from tuner.search.strategies.base import uniform
 from tuner.study.api import Study, Trial
 from tuner.study.rows import MetricRow
@@ -42,6 +43,7 @@ _WHOLE = frozenset({"complete", "built"})
 _ROWS = 300  # drawn from the space
 _MOST_LEVELS = 6  # numbers with more values are taken as a range
 _LOG_FROM = 16.0  # ends so far apart are taken as logarithmic, where the space does not say
+_LARGEST = 1e100  # of a number whose square is still one
 _WIDTH = 2 * 1.959964  # of a 95 % interval, in standard errors
 
 
@@ -120,7 +122,7 @@ class Chosen:
     def _counts(self, trial: Trial, metric: str) -> bool:
         """Whether a trial's number is that of its whole candidate, and a number."""
         row = trial.metrics.get(metric)
-        if row is None or row.value is None or not math.isfinite(row.value):
+        if row is None or row.value is None or not abs(row.value) < _LARGEST:
             return False
         early = trial.row.state in ("screened", "stopped") and self._depends(metric) is not None
         untrained = early and Aspect.WEIGHTS not in (self._depends(metric) or ())
@@ -232,7 +234,7 @@ def _error(low: float | None, high: float | None) -> float:
     """Of an interval that holds the value in 95 of 100 cases; 0 where there is none."""
     if low is None or high is None or not math.isfinite(high - low):
         return 0.0
-    return max(0.0, high - low) / _WIDTH
+    return min(max(0.0, high - low), _LARGEST) / _WIDTH
 
 
 def _many(domain: Range) -> bool:

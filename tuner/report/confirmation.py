@@ -59,7 +59,7 @@ def _moves(study: Study, number: int, row: ConfirmedRow, metrics: Sequence[str])
 def refuted_lines(study: Study, trial: Trial, width: int) -> list[str]:
     """What a trial that was feasible in the search missed when it was measured again."""
     row = study.confirmations.get(trial.number)
-    if row is None or row.verdict != "infeasible":
+    if row is None or row.verdict != "infeasible" or not trial.feasible:
         return []
     missed = [c for c in row.constraints if c["verdict"] == "infeasible"]
     reasons = [f"{c['text']} ({_value(study, c)})" for c in missed] or ["it gave no numbers"]

@@ -41,7 +41,7 @@ def print_prices(console: Console, study: Study, shortfall: Shortfall, width: in
         return
     first, *others = shortfall.bindings
     console.print()
-    _wrap(console, _headline(first), width)
+    _wrap(console, _headline(first, alternatives=bool(others)), width)
     console.print(_price_table(study, first, width))
     for line in _notes(study, first):
         _wrap(console, line, width)
@@ -49,7 +49,7 @@ def print_prices(console: Console, study: Study, shortfall: Shortfall, width: in
         _wrap(console, _in_short(study, other), width)
 
 
-def _headline(binding: Binding) -> str:
+def _headline(binding: Binding, *, alternatives: bool) -> str:
     if not any(p.state == "" for p in binding.prices):
         return (
             f"{listed(binding.constraints, 'and')} kept out all that came near, before it was "
@@ -60,6 +60,8 @@ def _headline(binding: Binding) -> str:
             f"No single constraint is to blame: {listed(binding.constraints, 'and')} would have to "
             "be relaxed together:"
         )
+    if alternatives:
+        return f"Relaxing {binding.constraints[0]} costs least. What it would buy:"
     return f"{binding.constraints[0]} alone keeps everything out. What relaxing it would buy:"
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from evaluators.base import Artifact
 from search_spaces.space import Space
+from tuner.execution.making import LostInput
 from tuner.pipeline import store_owner
 from tuner.pipeline.store import intact
 from tuner.report.recipe import recipe_text
@@ -31,15 +32,12 @@ class OutputError(Exception):
     """The answer's folder cannot be written, for a reason that a person understands."""
 
 
-class DamagedModel(OutputError):
-    """The stored model is not what was stored, and is out of the way now: it can be made again."""
-
-
 def write_answer(folder: Path, study: Study, space: Space, artifact: Artifact) -> None:
     """Write `model/`, `recipe.yaml`, `summary.json` and `pareto.csv` of the best trial.
 
     A model that is there already is left as it is when it is the same trial's. One that comes out
-    of a store is read first, and compared with what was stored. OutputError.
+    of a store is read first, and compared with what was stored. OutputError; LostInput where the
+    model was damaged: it is out of the way now, and can be made again.
     """
     best = study.best
     assert best is not None, "there is an answer only where something is feasible"
@@ -54,10 +52,23 @@ def write_answer(folder: Path, study: Study, space: Space, artifact: Artifact) -
         _put(folder / "summary.json", json.dumps(summary(study), indent=2, ensure_ascii=False))
         _put(folder / "pareto.csv", pareto_csv(study))
     except OSError as error:
-        raise OutputError(
-            f"the answer cannot be written into {folder}: {error.strerror or error}; "
-            f"{_advice(error)}, then the same command goes on"
-        ) from error
+        raise _cannot_write(folder, error) from error
+
+
+def write_summary(folder: Path, study: Study) -> None:
+    """Write `summary.json` alone: where nothing fits it says what would. OutputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _put(folder / "summary.json", json.dumps(summary(study), indent=2, ensure_ascii=False))
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+
+
+def _cannot_write(folder: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"the answer cannot be written into {folder}: {error.strerror or error}; "
+        f"{_advice(error)}, then the same command goes on"
+    )
 
 
 def _advice(error: OSError) -> str:
@@ -71,7 +82,8 @@ def _advice(error: OSError) -> str:
 def summary(study: Study) -> dict[str, Any]:
     """The whole answer as JSON data; metric values in canonical units (s, B, fractions)."""
     best, confirmed = study.best, study.confirmed
-    shortfall = Shortfall() if study.front else shortfall_of(study)
+    fits = best is not None and study.front
+    shortfall = Shortfall() if fits else shortfall_of(study)
     return {
         "study": study.name,
         "stopped": study.stop_reason,
@@ -145,10 +157,7 @@ def _put_model(target: Path, artifact: Artifact, identity: str) -> None:
     if mark.is_file() and json.loads(mark.read_text(encoding="utf-8")).get("trial") == identity:
         return
     if not intact(artifact.path):
-        raise DamagedModel(
-            f"the stored model {artifact.path} was damaged or removed; give the same command "
-            "again: it makes the model anew, and nothing else"
-        )
+        raise LostInput("the answer", artifact.path)
     fresh = _fresh(target)
     try:
         _copy(artifact.path, fresh)

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from search_spaces.problems import hint
 from search_spaces.units import format_quantity
 from tuner.report.choices import Chosen, Question
 from tuner.report.words import metric_name, plural, short_names, value_text
@@ -56,6 +57,7 @@ def reasons(study: Study, metrics: Sequence[str] = ()) -> list[Reason]:
         if name not in known:
             raise UnknownMetricError(
                 f"no trial of {study.name} has {name!r}; measured: {', '.join(known) or 'nothing'}"
+                f"{hint(name, known)}"
             )
     return [_reason(chosen.question(name)) for name in metrics or _asked(study)]
 
@@ -245,7 +247,8 @@ def _change(effect: Effect, reason: Reason) -> str:
         return f"x{_ratio(change)} ({_ratio(low)} to {_ratio(high)})"
     if reason.unit == "fraction":
         low, change, high = (100 * x for x in (low, change, high))
-        return f"{change:+.1f} points ({low:+.1f} to {high:+.1f})"
+        shown = [f"{round(x, 1) + 0.0:+.1f}" for x in (change, low, high)]
+        return f"{shown[0]} points ({shown[1]} to {shown[2]})"
     text = format_quantity(change, reason.unit)
     sign = "" if change < 0 else "+"
     ends = [format_quantity(x, reason.unit) for x in (low, high)]

@@ -8,7 +8,6 @@ not over the trials. Knows nothing of studies and spaces: rows of choices, and a
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from tuner.search.anova import LARGEST_NOISE, Columns, Draws, draw
+from tuner.search.factors import Factor, covariance, features, step_between, tried, varies
 from tuner.search.gates import descendants
 
 if TYPE_CHECKING:
@@ -32,38 +32,6 @@ _PAIR_COLUMNS, _PAIR_COLUMNS_LARGE = 300, 120  # at most, below and above `_LARG
 _LARGE = 100
 _NOISE_EXACT = 0.3  # what choices settle may still not be a sum of them and of pairs
 _NOTHING = 0.01  # a share below is nothing
-_PARTS = ((1.0, 1 / 3), (0.5, 1 / 5))  # of a range's line and bend: size in the prior, variance
-
-
-@dataclass(frozen=True, slots=True)
-class Factor:
-    """A decision: its values, or the range of its numbers (`levels` empty)."""
-
-    name: str
-    levels: tuple[Any, ...] = ()
-    low: float = 0.0
-    high: float = 1.0
-    log: bool = False
-
-    def cell(self, value: Any) -> int:
-        """The index of a value; of a number in a range, the third that it lies in."""
-        if self.levels:
-            return self.levels.index(value)
-        return min(2, int(self.position(value) * 3))
-
-    def position(self, value: float) -> float:
-        """Where in its range a number lies, from 0 to 1."""
-        value = min(max(value, self.low), self.high)
-        if self.log:
-            return math.log(value / self.low) / math.log(self.high / self.low)
-        return (value - self.low) / (self.high - self.low)
-
-    def shown(self) -> tuple[Any, ...]:
-        """The values that effects are told of: all, or a range's ends and middle."""
-        if self.levels:
-            return self.levels
-        middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
-        return self.low, middle, self.high
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +113,7 @@ def analyse(data: Data) -> Analysis:
     if not data.enough:
         return Analysis(count, note="too few trials to tell")
     spread, size = max(data.values) - min(data.values), max(map(abs, data.values))
-    if spread <= 1e-9 * size or spread == 0:
+    if spread <= max(1e-9 * size, 1e-100):
         return Analysis(count, note="the same in every trial")
     return _Model(data).analysis()
 
@@ -155,12 +123,14 @@ class _Model:
 
     def __init__(self, data: Data) -> None:
         self._data = data
-        self._all = [_tried(factor, data.rows) for factor in data.factors]
-        self._factors = {f.name: f for f in self._all if _varies(f, data.rows)}
+        self._all = [tried(factor, data.rows) for factor in data.factors]
+        self._factors = {f.name: f for f in self._all if varies(f, data.rows)}
         self._heirs = descendants(data.factors, data.space or data.rows)
         self._space = self._seen()
 
     def analysis(self) -> Analysis:
+        if not self._factors:
+            return Analysis(len(self._data.values), note="no choice was tried in two ways")
         draws = self._draws
         effects = [e for f in self._factors.values() for e in self._effects(f, draws)]
         importances, rest = self._importances(draws, effects)
@@ -189,7 +159,7 @@ class _Model:
     @cached_property
     def _main(self) -> Mapping[str, Array]:
         """Each factor's columns, rows x its width; 0 where it is not open."""
-        return {n: _features(f, self._data.rows) for n, f in self._factors.items()}
+        return {n: features(f, self._data.rows) for n, f in self._factors.items()}
 
     @cached_property
     def _pairs(self) -> list[tuple[str, str]]:
@@ -252,7 +222,7 @@ class _Model:
         blocks = [*self._main.values(), *(self._together(*p) for p in self._pairs)]
         group = np.repeat(np.arange(len(blocks)), [b.shape[1] for b in blocks])
         is_pair = np.arange(len(blocks)) >= len(self._main)
-        columns = Columns(np.hstack([np.zeros((len(self._data.rows), 0)), *blocks]), group, is_pair)
+        columns = Columns(np.hstack(blocks), group, is_pair)
         values, errors = (np.array(a, dtype=float) for a in (self._data.values, self._data.errors))
         noise = _NOISE_EXACT if self._data.exact else LARGEST_NOISE
         return draw(values, errors, columns, noise)
@@ -281,7 +251,7 @@ class _Model:
         note = self._untold(factor, reference, value, (*trials, pairs))
         if note is not None:
             return Effect(factor.name, reference, value, trials, pairs, note=note)
-        drawn = draws.weights[:, self._slices[factor.name]] @ _step(factor, reference, value)
+        drawn = draws.weights[:, self._slices[factor.name]] @ step_between(factor, reference, value)
         low, middle, high = (float(q) for q in np.quantile(drawn, [0.025, 0.5, 0.975]))
         return Effect(factor.name, reference, value, trials, pairs, middle, low, high)
 
@@ -318,7 +288,7 @@ class _Model:
         width = sum(m.shape[1] for m in self._main.values())
         wanted = np.zeros(width + 1)
         where = self._slices[factor.name]
-        wanted[where.start + 1 : where.stop + 1] = _step(factor, a, b)
+        wanted[where.start + 1 : where.stop + 1] = step_between(factor, a, b)
         rows = self._row_space
         return bool(np.abs(wanted - rows.T @ (rows @ wanted)).max() < 1e-6)
 
@@ -371,7 +341,7 @@ class _Model:
         import numpy as np
 
         where = self._slices[names[0] if len(names) == 1 else names]
-        spreads = [_covariance(self._factors[n], paired=len(names) > 1) for n in names]
+        spreads = [covariance(self._factors[n], paired=len(names) > 1) for n in names]
         spread = spreads[0] if len(names) == 1 else np.kron(spreads[0], spreads[1])
         weights = draws.weights[:, where]
         share = np.prod([self._open[n] for n in names], axis=0).mean()
@@ -398,58 +368,5 @@ def _quantiles(name: str, shares: Array) -> Importance:
     return Importance(name, middle, 0.0 if low < _NOTHING else low, high)
 
 
-def _tried(factor: Factor, rows: Sequence[Row]) -> Factor:
-    """The factor with those of its values that were tried."""
-    if not factor.levels:
-        return factor
-    seen = {factor.cell(row[factor.name]) for row in rows if factor.name in row}
-    return Factor(factor.name, tuple(v for i, v in enumerate(factor.levels) if i in seen))
-
-
-def _varies(factor: Factor, rows: Sequence[Row]) -> bool:
-    if factor.levels:
-        return len(factor.levels) > 1
-    return len({row[factor.name] for row in rows if factor.name in row}) > 1
-
-
 def _single(factor: Factor, rows: Sequence[Row]) -> str:
     return "one value tried" if any(factor.name in row for row in rows) else "not tried"
-
-
-def _features(factor: Factor, rows: Sequence[Row]) -> Array:
-    """A factor's columns: each value's indicator less its share; of a range, a line and a bend."""
-    import numpy as np
-
-    width = len(factor.levels) or len(_PARTS)
-    found = np.zeros((len(rows), width))
-    for i, row in enumerate(rows):
-        if factor.name in row:
-            found[i] = _point(factor, row[factor.name])
-    return found
-
-
-def _point(factor: Factor, value: Any) -> Array:
-    import numpy as np
-
-    if factor.levels:
-        found = np.full(len(factor.levels), -1.0 / len(factor.levels))
-        found[factor.cell(value)] += 1.0
-        return found
-    u = factor.position(value)
-    return np.array([_PARTS[0][0] * (2 * u - 1), _PARTS[1][0] * (6 * u * u - 6 * u + 1)])
-
-
-def _step(factor: Factor, a: Any, b: Any) -> Array:
-    """What the columns change by from one value to the other."""
-    return _point(factor, b) - _point(factor, a)
-
-
-def _covariance(factor: Factor, *, paired: bool) -> Array:
-    """Of a factor's columns, each value as likely as the others."""
-    import numpy as np
-
-    if factor.levels:
-        points = np.array([_point(factor, v) for v in factor.levels])
-        found: Array = points.T @ points / len(points)
-        return found
-    return np.diag([size**2 * variance for size, variance in _PARTS][: 1 if paired else None])

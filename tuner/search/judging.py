@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from evaluators.base import Estimate, Evaluator, Interval, Measurement
+from evaluators.parts import parts_of
 from evaluators.statistics import QUANTILES
 from evaluators.timed import TimedEvaluator
 from evaluators.verdicts import Judgement, Verdict, distance, judge, overall
@@ -46,11 +47,19 @@ class Reading(Protocol):
 
 
 class Judge:
-    """Judges candidates of one space against its constraints and the baseline."""
+    """Judges candidates of one space against its constraints and the baseline.
+
+    `rows`: of each split; they decide whether items are measured in parts.
+    """
 
     def __init__(
-        self, space: Space, vocabulary: Vocabulary, evaluators: Mapping[str, Evaluator]
+        self,
+        space: Space,
+        vocabulary: Vocabulary,
+        evaluators: Mapping[str, Evaluator],
+        rows: Mapping[str, int] | None = None,
     ) -> None:
+        self._rows = rows or {}
         self._space = space
         self._vocabulary = vocabulary
         self._evaluators = evaluators
@@ -75,10 +84,21 @@ class Judge:
 
     def usual(self, evaluator: str) -> int:
         """The processes in which an evaluator measures in full."""
-        return self._evaluators[evaluator].processes(self._space.evaluators[evaluator])
+        processes = self._evaluators[evaluator].processes(self._space.evaluators[evaluator])
+        return max(processes, self.parts(evaluator))
+
+    def parts(self, evaluator: str, split: str = "dev") -> int:
+        """In how many parts an evaluator measures a split; 1: as a whole."""
+        options, rows = self._space.evaluators[evaluator], self._rows.get(split, 0)
+        return parts_of(self._evaluators[evaluator], options, rows)
 
     def first_look(self, evaluator: str) -> int:
-        """The processes of a first look: one for times, unless a percentile needs the samples."""
+        """The processes of a first look: one for times, unless a percentile needs the samples.
+
+        And one where an evaluator measures the items in parts.
+        """
+        if self.parts(evaluator) > 1:
+            return 1
         metrics = self._evaluators[evaluator].spec.metrics
         statistics = self.statistics()
         asked = {statistic for metric in metrics for statistic in statistics[metric.name]}
@@ -185,16 +205,18 @@ def verdict_of(judgements: Sequence[Judgement]) -> Verdict:
     return overall(judgements) if judgements else Verdict.FEASIBLE
 
 
-def next_look(done: int, usual: int, *, undecided: bool, near_front: bool) -> int:
+def next_look(
+    done: int, usual: int, *, undecided: bool, near_front: bool, most: int | None = None
+) -> int:
     """How many processes to measure in, in all, where it was done in `done` of them; 0: enough.
 
     A first look is one process. What is undecided or may reach the front is measured in the usual
     number; what is undecided still, in up to `MOST_ROUNDS` times as many. Where a process makes no
-    difference (`usual` 1) more of them tell nothing.
+    difference (`usual` 1) more of them tell nothing. `most`: where there is an end before.
     """
     if done < usual:
         return usual if undecided or near_front else 0
-    most = usual * MOST_ROUNDS
+    most = usual * MOST_ROUNDS if most is None else most
     return min(most, done + usual) if undecided and usual > 1 and done < most else 0
 
 

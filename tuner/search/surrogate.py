@@ -324,8 +324,12 @@ class Models:
         """Whether something is known of every objective."""
         return all(f"o{i}" in self._models for i in range(len(self._space.objectives)))
 
-    def predict(self, rows: Array) -> Predicted:
-        """Of candidates, by their rows. What nothing is known of counts as 0, and as feasible."""
+    def predict(self, rows: Array, doubt: float = 1.0) -> Predicted:
+        """Of candidates, by their rows. What nothing is known of counts as 0, and as feasible.
+
+        `doubt`: how many times as uncertain everything is taken to be as the processes say. They
+        know nothing of what decisions that always changed together do apart.
+        """
         zeros = np.zeros(len(rows))
         found = [
             self._models[name].predict(rows) if name in self._models else (zeros, zeros + 1.0)
@@ -335,9 +339,9 @@ class Models:
         for name in (f"c{i}" for i in range(len(self._space.constraints))):
             if name in self._models:
                 means, deviations = self._models[name].predict(rows)
-                feasible = feasible + log_cdf(-means / deviations)
+                feasible = feasible + log_cdf(-means / (doubt * deviations))
         if RUNS in self._models:
             means, _ = self._models[RUNS].predict(rows)
             feasible = feasible + np.log(np.clip(means, 0.01, 1.0))
         losses, deviations = (np.stack(columns, axis=1) for columns in zip(*found, strict=True))
-        return Predicted(losses, deviations, feasible)
+        return Predicted(losses, doubt * deviations, feasible)

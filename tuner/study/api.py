@@ -90,7 +90,7 @@ class Study:
         """Read everything now, so that the study can be used after its database was closed."""
         _ = self.info, self._all, self.confirmations, self.seconds, self._stages
         _ = self.data_check
-        if not self.front:
+        if self.best is None or not self.front:
             _ = self.measurements  # what would fit, and at which limits, is worked out from them
 
     @cached_property

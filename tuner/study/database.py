@@ -115,18 +115,34 @@ def place(engine: Engine) -> str:
 
 @contextmanager
 def explained(engine: Engine) -> Iterator[None]:
-    """Within it, what a driver raises becomes a DatabaseUnavailable."""
+    """Within it, what a driver raises becomes a DatabaseUnavailable, behind another error too."""
     try:
         yield
-    except (DBAPIError, sqlite3.Error) as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
+    except DatabaseError:
+        raise
+    except Exception as error:
+        cause = _driver_error(error)
+        if cause is None:
+            raise
         lines = str(cause).strip().splitlines() or [type(cause).__name__]
         raise DatabaseUnavailable(
             f"the study database {place(engine)} cannot be used: {lines[0]}; {_advice(cause)}"
         ) from error
 
 
-def _advice(cause: BaseException | None) -> str:
+def _driver_error(error: BaseException) -> BaseException | None:
+    """The driver's own error that an exception stands for."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, DBAPIError):
+            return link.orig or link
+        if isinstance(link, sqlite3.Error):
+            return link
+        link = link.__cause__
+    return None
+
+
+def _advice(cause: BaseException) -> str:
     """What to do; by SQLite's result code where there is one."""
     code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # above it are details
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):

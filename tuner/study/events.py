@@ -101,7 +101,7 @@ class Measured:
 
     number: int
     evaluator: str
-    split: str  # "dev" in the search, "test" in the confirmation
+    split: str  # "dev" in the search, "test" in the confirmation, "verify": see `Mismatched`
     key: str
     cached: bool
     seconds: float

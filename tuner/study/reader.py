@@ -154,9 +154,13 @@ class StudyReader:
         return found
 
     def states_of_others(self, study: str, run_id: int) -> dict[int, str]:
-        """Trial -> state, of those that another command than `run_id` tries, or tried last."""
+        """Trial -> state, of those that another command than `run_id` tries, or tried last.
+
+        And of those that were taken over from another study, by whichever command.
+        """
         table = schema.trials
         others = table.c.run_id.is_(None) | (table.c.run_id != run_id)
+        others |= table.c.origin.is_not(None)
         with self._study(study) as (connection, study_id):
             query = select(table.c.number, table.c.state).where(_of(table, study_id), others)
             return {row.number: row.state for row in connection.execute(query)}

@@ -36,10 +36,12 @@ _POOL = 200
 _DRAWN = 70  # of the pool, drawn over the whole space
 _BLOCK = 8  # trials that share their draws
 _PARENTS = 16
+_LAST = 200  # candidates that the first ones are to be unlike
 _REFINED = (40, 40)  # candidates near the best ones, in each round
 _WAITING = 2.0  # how much dearer a candidate is that would wait for another one's stage
 _OVERHEAD = 0.5  # seconds
 _NO_GAIN = 1e-9  # of the hypervolume: what is not told apart from nothing
+_DOUBTED, _DOUBT = 4, 2.5  # every so many trials the models count as so much less certain
 _EVEN = 0.5  # the power of the cost where trials are what is limited
 
 
@@ -83,7 +85,7 @@ class AutoStrategy(Strategy):
         if len(records) >= self._first_trials() and not all(r.failed for r in records):
             return []
         drawn = self._drawn(rng, number)
-        before = [r.candidate for r in records] + list(known.pending)
+        before = [r.candidate for r in records[-_LAST:]] + list(known.pending)
         if before:
             drawn = drawn + self._pool.varied(rng, before, before, len(drawn))
         rows = np.array([self._features.row(c.decisions) for c in drawn])
@@ -101,8 +103,11 @@ class AutoStrategy(Strategy):
     def _exploit(self, rng: random.Random, number: int, known: Known) -> list[Candidate]:
         ranking = _Ranking(self._surrogate.records)
         models = self._surrogate.models(ranking.ranks, known.pending)
-        score = _Score(self, models, ranking.front, known)
+        doubt = _DOUBT if number % _DOUBTED == 0 else 1.0
+        score = _Score(self, models, ranking.front, known, doubt)
         pool = self._candidates(rng, number, ranking, known)
+        if not pool:
+            return []
         scores = score(pool)
         for count in _REFINED if self._pool.whole is None else ():
             order = np.argsort(-scores, kind="stable")
@@ -113,12 +118,15 @@ class AutoStrategy(Strategy):
     def _candidates(
         self, rng: random.Random, number: int, ranking: _Ranking, known: Known
     ) -> list[Candidate]:
+        parents = ranking.parents[:_PARENTS]
         whole = self._pool.whole
         if whole is not None:
             left = [c for c in whole if c.key not in known.keys]
-            return left if len(left) <= 2 * _POOL else rng.sample(left, 2 * _POOL)
+            if len(left) <= _POOL:
+                return left
+            near = self._pool.varied(rng, parents, ranking.parents, _POOL // 2)
+            return rng.sample(left, _POOL) + near
         drawn = self._drawn(rng, number)
-        parents = ranking.parents[:_PARENTS]
         varied = self._pool.varied(rng, parents, ranking.parents, _POOL - len(drawn))
         hints = [r.candidate for r in self._surrogate.records if not r.own][:20]
         return drawn + varied + hints
@@ -204,18 +212,25 @@ class _Score:
     """The logarithm of the expected gain per cost; of the chance to fit while nothing does."""
 
     def __init__(
-        self, strategy: AutoStrategy, models: Models, front: Sequence[Record], known: Known
+        self,
+        strategy: AutoStrategy,
+        models: Models,
+        front: Sequence[Record],
+        known: Known,
+        doubt: float = 1.0,
     ) -> None:
         self._strategy = strategy
         self._models = models
         self._pending = known.pending
+        self._doubt = doubt
         self._front = np.array([r.losses for r in front], dtype=float)
         if len(front):
             self._reference = strategy.reference(front)
             self._unit = float(np.prod(self._reference - self._front.min(axis=0))) or 1.0
 
     def __call__(self, candidates: Sequence[Candidate]) -> Array:
-        predicted = self._models.predict(np.array([self._strategy.row(c) for c in candidates]))
+        rows = np.array([self._strategy.row(c) for c in candidates])
+        predicted = self._models.predict(rows, self._doubt)
         scores = predicted.feasible
         if len(self._front):
             means, deviations = predicted.losses, predicted.deviations

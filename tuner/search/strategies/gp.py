@@ -24,7 +24,7 @@ class GpStrategy(FlatStrategy):
     Optuna's sampler wants all values of every trial. What is not known of one, of a certain
     failure nothing at all, is the mean of those that are, which draws the model nowhere. Fitted
     anew for every proposal, so that it depends on the trials alone: the time per proposal grows
-    faster than their number (see `docs/space.md`).
+    faster than their number, and takes seconds from some hundred trials on.
     """
 
     name: ClassVar[str] = "gp"
