@@ -16,7 +16,7 @@ from types import FrameType
 from search_spaces.space import Space
 from tuner.execution.making import TrialFailed
 from tuner.execution.trial import insist
-from tuner.report.output import write_answer
+from tuner.report.output import write_answer, write_summary
 from tuner.session import Request, Session, open_session, wait_for_ever
 from tuner.study.api import Study
 from tuner.study.events import StudyStopped
@@ -57,6 +57,8 @@ def run(request: Request) -> Study:
             with session.cooperation.turn("answer", wait_for_ever):
                 _write_answer(session, folder, study, request.space, chosen)
             study.output = folder
+        elif study.trials:
+            write_summary(request.output or default_output(session.study), study)
         study.load()
         return study
 

@@ -86,11 +86,12 @@ class Screen:
         TrialFailed where a later pass cannot be done: the candidate would fail there as well.
         """
         names = self._telling()
-        untrained = any(trains(s) and not self.runner.store.has(s.key) for s in stages)
-        twin = twin_of(candidate, baseline_candidate(self.space)) if names and untrained else None
+        twin = twin_of(candidate, baseline_candidate(self.space)) if names else None
         if twin is None or twin.candidate.key == candidate.key:
             return None
-        numbers = self._measure(number, candidate, twin, names)
+        untrained = any(trains(s) and not self.runner.store.has(s.key) for s in stages)
+        worth_building = untrained and self._is_cheaper(twin.candidate, candidate)
+        numbers = self._measure(number, twin, names, build=worth_building)
         judgements = self.judge.judge_known(numbers)
         missed = any(j.verdict is Verdict.INFEASIBLE for j in judgements)
         return (judgements, numbers) if missed else None
@@ -106,15 +107,13 @@ class Screen:
             and not any(Aspect.WEIGHTS in m.depends_on for m in self.evaluators[name].spec.metrics)
         ]
 
-    def _measure(
-        self, number: int, candidate: Candidate, twin: Twin, names: Sequence[str]
-    ) -> Numbers:
-        """What is known of the twin, or is worth finding out."""
+    def _measure(self, number: int, twin: Twin, names: Sequence[str], *, build: bool) -> Numbers:
+        """What is known of the twin; all of it where it is worth building."""
         stages = self._stages(twin)
         looks = {n: range(self.judge.first_look(n)) for n in names}
         run = Run(number, stages, ())
         unknown = [n for n in names if not self.measurer.is_known(run, n, looks[n])]
-        if unknown and self._is_cheaper(twin.candidate, candidate):
+        if unknown and build:
             run = self.runner.build(number, stages, first=TWIN)
             unknown = []
         numbers = Numbers()

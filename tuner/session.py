@@ -36,10 +36,10 @@ from tuner.study.ledger import Ledger
 from tuner.study.reader import StudyReader
 from tuner.study.writer import StudyWriter
 from tuner.tuning import Parts, Tuning
-from tuner.warm_edits import StudyChoice, identity, resolve_study
+from tuner.warm_edits import StudyChoice, identity, question, resolve_study
 from tuner.warm_sorting import NewStudy
 from tuner.warm_source import Origin, find_origins
-from tuner.warm_start import Hint, warm_start
+from tuner.warm_start import warm_start
 
 NO_WARM_START = "none"
 """In place of a study: begin with nothing."""
@@ -117,12 +117,14 @@ def open_session(request: Request, stack: ExitStack) -> Session:
     outlook = StoreOutlook(space, source, all_passes(), evaluators, store)
     emit = _Bus([writer, outlook, *request.listeners])
     spent = _seconds_spent(reader, choice.name)
+    origins = _origins(request, choice, reader, stack)
     started = _started(request, choice.name, source, resumed=spent is not None)
     emit(started)
     writer.live()
     what = (choice.name, space, words, all_passes(), evaluators, source)
     new = NewStudy(*what, machine.fingerprint(), started.environment)
-    hints = _warm_start(request, stack, new, choice, reader, writer, cooperation)
+    with cooperation.turn("ask", wait_for_ever):
+        hints = warm_start(new, origins, reader, writer, _Bus(request.listeners))
     strategy = make_strategy(space, words, outlook)
     for candidate, result, origin in hints:
         strategy.recall(candidate, result, origin)
@@ -158,23 +160,15 @@ def _seconds_spent(reader: StudyReader, study: str) -> float | None:
     return reader.seconds_spent(study)
 
 
-def _warm_start(
-    request: Request,
-    stack: ExitStack,
-    new: NewStudy,
-    choice: StudyChoice,
-    reader: StudyReader,
-    writer: StudyWriter,
-    cooperation: Cooperation,
-) -> list[Hint]:
-    """Take over what other studies have; what only hints is for the strategy."""
+def _origins(
+    request: Request, choice: StudyChoice, reader: StudyReader, stack: ExitStack
+) -> list[Origin]:
+    """The studies to begin with: those asked for, else the one that this one continues."""
     named = [name for name in request.warm_start if name != NO_WARM_START]
-    with cooperation.turn("ask", wait_for_ever):
-        origins = find_origins(named, request.db, reader, choice.name, stack)
-        if choice.continues is not None and not request.warm_start:
-            earlier = choice.continues
-            origins = [Origin(earlier, earlier, reader, continues=True, edits=choice.edits)]
-        return warm_start(new, origins, reader, writer, _Bus(request.listeners))
+    if choice.continues is not None and not request.warm_start:
+        earlier = choice.continues
+        return [Origin(earlier, earlier, reader, continues=True, edits=choice.edits)]
+    return find_origins(named, request.db, reader, choice.name, stack)
 
 
 def _data_checked(data: space_data.DataSpec) -> DataChecked:
@@ -247,6 +241,8 @@ def _started(request: Request, name: str, source: Source, *, resumed: bool) -> S
             "path": None if space.path is None else str(space.path),
             "model": space.model.text,
             "fingerprint": identity(space, source),
+            "question": question(space, source),
+            "limits": asdict(space.limits),
             "text": request.space_text,
         },
         objectives=tuple(asdict(o) for o in space.objectives),

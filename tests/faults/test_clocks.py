@@ -49,11 +49,10 @@ def test_a_clock_that_jumps_under_a_command_changes_nothing(case: Case, is_as_ca
 
 def test_a_clock_that_was_set_between_commands_loses_nothing(case: Case, goes_on: Check) -> None:
     offset = with_a_clock(case)
-    for trials, error in ((1, 20 * YEAR), (2, -YEAR)):
-        offset.write_text(str(error))
-        done = case.run("--trials", str(trials))
-        assert done.returncode == 0, done.stderr
+    offset.write_text(str(20 * YEAR))
+    done = case.run("--trials", "2")
+    assert done.returncode == 0, done.stderr
     entries = [*case.entries("toy"), *case.entries("toy_tail")]
     offset.unlink()
     goes_on()
-    assert all(entry.exists() for entry in entries), "nothing was too old"
+    assert all(entry.exists() for entry in entries), "nothing was too old, or too new"

@@ -36,13 +36,10 @@ def test_sigterm_saves_what_is_done(
     goes_on()
 
 
-@pytest.mark.parametrize(("kind", "having"), MOMENTS)
-def test_a_kill_of_the_command_loses_the_running_stage_only(
-    case: Case, goes_on: Check, kind: str, having: dict[str, int]
-) -> None:
+def test_a_kill_of_the_command_loses_the_running_stage_only(case: Case, goes_on: Check) -> None:
     """By hand, or by the kernel as memory ran out: it is the same signal."""
     with case.running() as running:
-        running.until(kind, **having)
+        running.until("StageStarted", number=2)
         processes = family(running)
         running.process.kill()
         running.end()

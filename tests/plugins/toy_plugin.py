@@ -55,6 +55,9 @@ class Toy(Pass):
         time.sleep(seconds)
         print(f"toy runs with {parameters}")
         _fail(str(parameters["fault"]))
+        trained = context.model.path / "trained.json"
+        if trained.exists():
+            parameters |= json.loads(trained.read_text())
         (context.output / "parameters.json").write_text(json.dumps(parameters))
         _count(f"toy {parameters}")
 
@@ -81,6 +84,39 @@ class ToyTail(Pass):
         whole = before | dict(context.parameters)
         (context.output / "parameters.json").write_text(json.dumps(whole))
         _count(f"tail {whole}")
+
+
+class ToyTrain(Pass):
+    """Changes weights only, slowly, and can do a share of it first."""
+
+    spec: ClassVar[PassSpec] = PassSpec(
+        name="toy_train",
+        version=1,
+        help="notes that it trained",
+        parameters=(
+            ParameterSpec("rank", int, 2, "how well it can become", low=0, high=100),
+            ParameterSpec("steps", int, 9, "how long it trains", low=1, high=1000),
+            ParameterSpec("seconds", float, 0.0, "for all steps", low=0.0, high=60.0),
+        ),
+        accepts=frozenset({"hf"}),
+        gives=None,
+        changes=frozenset({Aspect.WEIGHTS}),
+        budget="steps",
+    )
+
+    def run(self, context: StageContext) -> None:
+        """Write `trained.json`; the steps that `earlier` has are not done again."""
+        parameters = dict(context.parameters)
+        steps = round(int(str(parameters["steps"])) * context.share)
+        done = 0
+        if context.earlier is not None:
+            done = json.loads((context.earlier / "trained.json").read_text())["trained"]
+        seconds = float(str(parameters["seconds"]))
+        time.sleep(seconds * (steps - done) / int(str(parameters["steps"])))
+        shutil.copytree(context.model.path, context.output, dirs_exist_ok=True)
+        found = {"rank": parameters["rank"], "trained": steps}
+        (context.output / "trained.json").write_text(json.dumps(found))
+        _count(f"train rank {parameters['rank']} steps {done} to {steps}")
 
 
 class ToyConvert(Pass):
@@ -167,6 +203,84 @@ class ToyMetrics(Evaluator):
         value = measurements[0].samples[metric][0][0]
         unit = "s" if metric == "cost" else "fraction"
         return Estimate(metric, statistic, value, value, value, unit, 1)
+
+
+class ToySpeed(Evaluator):
+    """What depends on structure and runtime alone: so it says, and TOY_LIES makes it untrue."""
+
+    spec: ClassVar[EvaluatorSpec] = EvaluatorSpec(
+        name="toy_speed",
+        version=1,
+        help="how long a made-up request takes",
+        parameters=(),
+        metrics=(
+            MetricSpec(
+                "delay", "s", True, frozenset({Aspect.STRUCTURE, Aspect.RUNTIME}), "seconds"
+            ),
+        ),
+        formats=frozenset({"toy"}),
+    )
+
+    def measure(
+        self,
+        model: Artifact,
+        options: Mapping[str, Value],
+        data: DataSpec | None,
+        split: str,
+        reference: Artifact | None = None,
+    ) -> Measurement:
+        """10 ms for each `a`."""
+        p = json.loads((model.path / "parameters.json").read_text())
+        slower = 2 if "TOY_LIES" in os.environ and "rank" in p else 1
+        return Measurement({"delay": [[0.01 * p.get("a", 2) * slower]]})
+
+    def summarise(
+        self,
+        measurements: Sequence[Measurement],
+        options: Mapping[str, Value],
+        metric: str,
+        statistic: str | None,
+    ) -> Estimate:
+        """The number itself."""
+        value = measurements[0].samples[metric][0][0]
+        return Estimate(metric, statistic, value, value, value, "s", 1)
+
+
+class ToySkill(Evaluator):
+    """What training is for."""
+
+    spec: ClassVar[EvaluatorSpec] = EvaluatorSpec(
+        name="toy_skill",
+        version=1,
+        help="how well the model does",
+        parameters=(),
+        metrics=(MetricSpec("skill", "fraction", False, frozenset(Aspect), "a share"),),
+        formats=frozenset({"toy"}),
+    )
+
+    def measure(
+        self,
+        model: Artifact,
+        options: Mapping[str, Value],
+        data: DataSpec | None,
+        split: str,
+        reference: Artifact | None = None,
+    ) -> Measurement:
+        """More rank, more steps and more `a` are better."""
+        p = json.loads((model.path / "parameters.json").read_text())
+        learned = p.get("rank", 0) * p.get("trained", 0)
+        return Measurement({"skill": [[1 - 1 / (1 + 0.01 * learned + 0.1 * p.get("a", 2))]]})
+
+    def summarise(
+        self,
+        measurements: Sequence[Measurement],
+        options: Mapping[str, Value],
+        metric: str,
+        statistic: str | None,
+    ) -> Estimate:
+        """The number itself."""
+        value = measurements[0].samples[metric][0][0]
+        return Estimate(metric, statistic, value, value, value, "fraction", 1)
 
 
 def _fail(fault: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -66,14 +66,15 @@ def go(
     return tried
 
 
-def cases(*names: str) -> Iterator[object]:
+def cases(*names: str) -> Sequence[object]:
     """Strategies with spaces that they can search: grid none without an end, slow ones one."""
-    for name in names:
-        marks = NEEDS_SCIPY if name == "gp" else ()
-        if name != "gp":
-            yield pytest.param(name, STAGED, marks=marks, id=f"{name}-staged")
-        if name != "grid":
-            yield pytest.param(name, CONTINUOUS, marks=marks, id=f"{name}-continuous")
+    staged = [pytest.param(n, STAGED, id=f"{n}-staged") for n in names if n != "gp"]
+    marks = {"gp": NEEDS_SCIPY}
+    return staged + [
+        pytest.param(n, CONTINUOUS, marks=marks.get(n, ()), id=f"{n}-continuous")
+        for n in names
+        if n != "grid"
+    ]
 
 
 @pytest.mark.parametrize(("name", "text"), cases(*NAMES))
@@ -113,9 +114,9 @@ SMALL = STAGED.replace("x: {choices: [1, 4, 16]}\n      y: {range: [0, 2]}", "x:
 """(1 + 2) x (2 + 2) x 2 = 24 candidates."""
 
 
-@pytest.mark.parametrize("name", every(*NAMES))
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "gp"])  # see the barred rest below
 def test_a_discrete_space_is_exhausted_and_then_there_is_no_proposal(name: str) -> None:
-    space = space_of(SMALL if name == "gp" else STAGED, strategy=name)
+    space = space_of(STAGED, strategy=name)
     tried = go(space, 1000)
     assert {c.key for c in tried} == {c.key for c in enumerate_candidates(space)}
 
@@ -222,7 +223,7 @@ def test_it_learns_to_stay_away_from_what_fails_for_certain(name: str) -> None:
         x, y = (int(str(candidate.decisions[f"tune_weights.{n}"])) for n in ("x", "y"))
         return Result(None, {}) if x > 20 else Result([0.01 * (20 + y), 0.5 + 0.01 * y], {})
 
-    trials = 14 if name == "gp" else 40
+    trials = 18 if name == "gp" else 40
     tried = go(space_of(text, strategy=name, trials=str(trials)), trials, becomes=becomes)
     late = tried[trials // 2 :]
     assert sum(becomes(c).failed for c in late) < len(late) / 2  # by chance two of three
@@ -287,7 +288,9 @@ def test_one_two_and_three_objectives_with_and_without_constraints(
         return Result(values, result.violations if limited else {})
 
     trials = 6 if name == "gp" else 14
-    text = STAGED.replace("[minimize time, maximize quality]", f"[{', '.join(OBJECTIVES[count])}]")
+    text: str = STAGED.replace(
+        "[minimize time, maximize quality]", f"[{', '.join(OBJECTIVES[count])}]"
+    )
     text = text if limited else text.replace('constraints: ["time<60ms"]', "")
     space = space_of(text, strategy=name, trials=str(trials))
     assert len(go(space, trials, becomes=becomes)) == trials
@@ -298,10 +301,9 @@ def test_one_two_and_three_objectives_with_and_without_constraints(
 
 def vast(levels: int) -> str:
     """A space of levels ** 6 candidates."""
-    steps = f"  - tune_weights: {{x: {{range: [1, {levels}]}}, y: {{range: [1, {levels}]}}, " + (
-        f"z: {{range: [1, {levels}]}}}}\n  - fold\n"
-    )
-    return HEAD + f"pipeline:\n{steps}{steps}  - convert\n"
+    number = f"{{range: [1, {levels}]}}"
+    steps = f"  - tune_weights: {{x: {number}, y: {number}, z: {number}}}\n  - fold\n"
+    return f"{HEAD}pipeline:\n{steps}{steps}  - convert\n"
 
 
 def effort(name: str, levels: int, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
@@ -368,26 +370,20 @@ def test_after_every_generation_nsga2_makes_children_of_the_best() -> None:
         "z: {range: [0, 99]}}\n  - fold\n  - convert\n"
     )
 
+    def total(candidate: Candidate) -> int:
+        return sum(int(str(candidate.decisions[f"tune_weights.{n}"])) for n in "xyz")
+
     def becomes(candidate: Candidate) -> Result:
-        total = sum(int(str(candidate.decisions[f"tune_weights.{n}"])) for n in "xyz")
-        return Result([float(total), -abs(total - 30.0)], {})
+        return Result([float(total(candidate)), -abs(total(candidate) - 30.0)], {})
 
-    strategy = optuna_strategy("nsga2", text, 60)  # five generations of twelve
-    tried, seen = [], set[str]()
-    for number in range(60):
-        candidate = strategy.propose(number, Known(seen))
-        assert candidate is not None
-        strategy.tell(candidate, becomes(candidate))
-        tried.append(candidate)
-        seen.add(candidate.key)
-
-    def inherited(child: Candidate, before: Sequence[Candidate]) -> int:
-        genes = [{c.decisions[name] for c in before} for name in child.decisions]
-        return sum(child.decisions[n] in g for n, g in zip(child.decisions, genes, strict=True))
-
-    children = tried[12:]
-    assert sum(inherited(c, tried[: 12 + i]) for i, c in enumerate(children)) > 0.6 * 3 * 48
-    means = [
-        sum((becomes(c).objectives or [0])[0] for c in tried[i : i + 12]) / 12 for i in (0, 24, 48)
-    ]
-    assert means[0] > means[1] > means[2]
+    first = last = inherited = 0
+    for seed in "0123":
+        space = space_of(text, strategy="nsga2", seed=seed, trials="60")  # five of twelve
+        tried = go(space, 60, becomes=becomes)
+        first += sum(map(total, tried[:12]))
+        last += sum(map(total, tried[48:]))
+        for number, child in enumerate(tried[12:], 12):
+            before = [candidate.decisions for candidate in tried[:number]]
+            inherited += sum(any(d[n] == v for d in before) for n, v in child.decisions.items())
+    assert inherited > 0.6 * 4 * 48 * 3  # of the decisions; by chance every sixth
+    assert last < 0.75 * first

@@ -32,16 +32,17 @@ from tuner.search.strategies.base import (
 )
 from tuner.search.surrogate import Models, Record, Surrogate
 
-_POOL = 200
+_POOL = 190
 _DRAWN = 70  # of the pool, drawn over the whole space
 _BLOCK = 8  # trials that share their draws
 _PARENTS = 16
 _LAST = 200  # candidates that the first ones are to be unlike
-_REFINED = (40, 40)  # candidates near the best ones, in each round
+_REFINED = (30, 30)  # candidates near the best ones, in each round
 _WAITING = 2.0  # how much dearer a candidate is that would wait for another one's stage
 _OVERHEAD = 0.5  # seconds
 _NO_GAIN = 1e-9  # of the hypervolume: what is not told apart from nothing
-_DOUBTED, _DOUBT = 4, 2.5  # every so many trials the models count as so much less certain
+_DOUBTED, _DOUBT = 4, 2.5  # every so many trials the models count as so much less certain,
+_DOUBTED_FROM = 30  # from this one on: a short study has no time for doubts
 _EVEN = 0.5  # the power of the cost where trials are what is limited
 
 
@@ -103,7 +104,8 @@ class AutoStrategy(Strategy):
     def _exploit(self, rng: random.Random, number: int, known: Known) -> list[Candidate]:
         ranking = _Ranking(self._surrogate.records)
         models = self._surrogate.models(ranking.ranks, known.pending)
-        doubt = _DOUBT if number % _DOUBTED == 0 else 1.0
+        doubted = number >= _DOUBTED_FROM and number % _DOUBTED == 0
+        doubt = _DOUBT if doubted else 1.0
         score = _Score(self, models, ranking.front, known, doubt)
         pool = self._candidates(rng, number, ranking, known)
         if not pool:
