@@ -36,6 +36,8 @@ from search_spaces.vocabulary import (
     Value,
     Vocabulary,
 )
+from tuner.engine.session import preload
+from tuner.engine.tuning import Parts, Tuning
 from tuner.execution.job import Job, Outcome
 from tuner.execution.stage_job import RUN_STAGE
 from tuner.execution.workers import Workers
@@ -43,13 +45,11 @@ from tuner.passes.base import Pass, StageContext
 from tuner.pipeline.plan import Source
 from tuner.pipeline.store import Store
 from tuner.registry import vocabulary
-from tuner.session import preload
 from tuner.study.database import configure_sqlite, open_engine
 from tuner.study.events import StudyStarted
 from tuner.study.history import History
 from tuner.study.ledger import Ledger
 from tuner.study.writer import StudyWriter
-from tuner.tuning import Parts, Tuning
 
 NAMES = ("a", "b", "c", "d")
 SPACE = """

@@ -3,7 +3,7 @@
 A stage that exists costs nothing, nor does a measurement of what agrees in all that matters. For a
 strategy that lets it (`thrifty`), structure and runtime are measured on the un-tuned twin before
 any training, and training stops at rungs. What failures teach is not tried again. The twin, the
-rungs and the lessons are the program's; how they are put together is that of `tuner.trying`.
+rungs and the lessons are the program's; how they are put together is that of `tuner.engine.trying`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from search_store import SimulatedOutlook, Store, measurement_key, units
 
 from search_spaces.candidates import Candidate, CandidateStep, baseline_candidate
 from search_spaces.vocabulary import Aspect, EvaluatorSpec
-from tuner.screening import twin_of
+from tuner.engine.screening import twin_of
 from tuner.search.halving import Rungs, shares
 from tuner.search.lessons import Lessons
 from tuner.search.strategies import make_strategy

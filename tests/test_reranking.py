@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Engine
 from stored_studies import Maker, Model, random_models
 
-from tuner.evidence import CannotJudge
-from tuner.reranking import Change, Reranked, efforts, rerank
+from tuner.review.evidence import CannotJudge
+from tuner.review.reranking import Change, Reranked, efforts, rerank
 from tuner.study.api import Study
 from tuner.study.database import open_engine
 from tuner.study.reader import StudyReader

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Engine
 from stored_studies import Maker, Model, random_models
 
-from tuner.reranking import Change, rerank
-from tuner.shortfall import Price, Shortfall, prices_json, shortfall_of
+from tuner.review.reranking import Change, rerank
+from tuner.review.shortfall import Price, Shortfall, prices_json, shortfall_of
 from tuner.study.api import Study
 from tuner.study.database import open_engine
 from tuner.study.reader import StudyReader

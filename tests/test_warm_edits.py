@@ -14,7 +14,7 @@ from search_spaces.space import Space
 from tuner.pipeline.plan import Source
 from tuner.study.database import open_engine
 from tuner.study.writer import StudyWriter
-from tuner.warm_edits import StudyChoice, edits, identity, resolve_study, study_name
+from tuner.warm.edits import StudyChoice, edits, identity, resolve_study, study_name
 
 
 @pytest.fixture

@@ -34,8 +34,8 @@ from tuner.study.events import (
     Told,
 )
 from tuner.study.history import load_history
-from tuner.warm_keys import Keys
-from tuner.warm_source import WarmStartError, find_origins
+from tuner.warm.keys import Keys
+from tuner.warm.source import WarmStartError, find_origins
 
 TIMED = SPACE.replace('"cost<20ms"', '"cost<20ms", "tick<5.9ms"')
 
@@ -249,7 +249,7 @@ def test_killed_within_it_nothing_was_taken_over(
 ) -> None:
     bench.record("old", bench.space())
     with monkeypatch.context() as patch:
-        patch.setattr("tuner.warm_start._Import._event", _killed)
+        patch.setattr("tuner.warm.start._Import._event", _killed)
         with pytest.raises(KeyboardInterrupt):
             bench.start("new", bench.space(), "old")
     assert bench.trials("new") == []

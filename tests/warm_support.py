@@ -47,11 +47,11 @@ from tuner.study.events import (
 from tuner.study.reader import StudyReader
 from tuner.study.rows import TrialRow
 from tuner.study.writer import StudyWriter
-from tuner.warm_edits import identity, question
-from tuner.warm_keys import Keys
-from tuner.warm_sorting import NewStudy
-from tuner.warm_source import Origin
-from tuner.warm_start import Hint, warm_start
+from tuner.warm.edits import identity, question
+from tuner.warm.keys import Keys
+from tuner.warm.sorting import NewStudy
+from tuner.warm.source import Origin
+from tuner.warm.start import Hint, warm_start
 
 SPACE = """
 model: model

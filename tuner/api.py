@@ -49,8 +49,8 @@ def tune(
     WarmStartError, or RunError. That nothing is feasible is no error: `.best` is None, `.nearest`
     says what came near.
     """
+    from tuner.engine.session import Request
     from tuner.run import run
-    from tuner.session import Request
 
     overrides = Overrides(
         model=model,

@@ -14,10 +14,10 @@ from pathlib import Path
 from types import FrameType
 
 from search_spaces.space import Space
+from tuner.engine.session import Request, Session, open_session, wait_for_ever
 from tuner.execution.making import TrialFailed
 from tuner.execution.trial import insist
 from tuner.report.output import write_answer, write_summary
-from tuner.session import Request, Session, open_session, wait_for_ever
 from tuner.study.api import Study
 from tuner.study.events import StudyStopped
 

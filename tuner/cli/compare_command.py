@@ -14,11 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from search_spaces.units import format_quantity
-from tuner.comparing import CannotCompare, Finding, by_measuring, from_study
 from tuner.execution.making import TrialFailed
 from tuner.pipeline.store import Store, default_root
 from tuner.report.answer import console
 from tuner.report.words import metric_name
+from tuner.review.comparing import CannotCompare, Finding, by_measuring, from_study
 from tuner.study.api import Study, Trial
 from tuner.study.events import BASELINE
 from tuner.study.reader import StudyReader

@@ -17,10 +17,10 @@ from search_spaces.problems import SpaceError
 from search_spaces.space import Space
 from search_spaces.vocabulary import Value
 from tuner.cli.arguments import DEFAULT_DB
-from tuner.evidence import CannotJudge
 from tuner.report.answer import console
 from tuner.report.reranked import print_reranked, reranked_json
-from tuner.reranking import Change, Reranked, rerank
+from tuner.review.evidence import CannotJudge
+from tuner.review.reranking import Change, Reranked, rerank
 from tuner.study.api import Study
 from tuner.study.reader import StudyReader
 

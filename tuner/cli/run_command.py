@@ -18,13 +18,13 @@ def run_command(arguments: argparse.Namespace) -> int:
     named = spaces.read(arguments)
     from evaluators.base import MeasurementError
     from search_spaces.data import DataError
+    from tuner.engine.tuning import BaselineFailed
     from tuner.models.errors import ModelError
     from tuner.pipeline.store import StoreError
     from tuner.report.output import OutputError
     from tuner.run import RunError
     from tuner.study.database import DatabaseError, DatabaseUnavailable
-    from tuner.tuning import BaselineFailed
-    from tuner.warm_source import WarmStartError
+    from tuner.warm.source import WarmStartError
 
     _quiet_libraries()
     try:
@@ -47,11 +47,11 @@ def run_command(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace, named: spaces.Named) -> int:
+    from tuner.engine.session import Request
     from tuner.report.answer import console, print_answer
     from tuner.report.output import summary
     from tuner.report.progress import JsonLines, Progress
     from tuner.run import run
-    from tuner.session import Request
 
     out = console(sys.stdout)
     json_lines = JsonLines(sys.stdout) if arguments.json else None

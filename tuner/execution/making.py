@@ -140,8 +140,6 @@ class Maker:
 
     def _run(self, job: Job, draft: Draft) -> Outcome:
         whole = replace(job, output=draft.output)
-        if self.stop is None:
-            return self.executor.run(whole, deadline=self.deadline)
         return self.executor.run(whole, deadline=self.deadline, on_tick=self.stop)
 
     def _require(self, where: str, uses: Sequence[Artifact]) -> None:

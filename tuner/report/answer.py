@@ -30,7 +30,7 @@ from tuner.report.words import (
     parameter_texts,
     plural,
 )
-from tuner.shortfall import shortfall_of
+from tuner.review.shortfall import shortfall_of
 from tuner.study.api import Study, Trial
 
 Json = Mapping[str, Any]

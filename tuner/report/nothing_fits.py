@@ -17,7 +17,7 @@ from rich.text import Text
 from search_spaces.problems import listed
 from search_spaces.units import format_quantity
 from tuner.report.words import interval_text, metric_name, plural
-from tuner.shortfall import Binding, Price, Shortfall, known_values
+from tuner.review.shortfall import Binding, Price, Shortfall, known_values
 from tuner.study.api import Study, Trial
 
 Json = Mapping[str, Any]

@@ -22,7 +22,7 @@ from tuner.pipeline import store_owner
 from tuner.pipeline.store import intact
 from tuner.report.recipe import recipe_text
 from tuner.report.why import reasons, why_json
-from tuner.shortfall import Shortfall, prices_json, shortfall_of
+from tuner.review.shortfall import Shortfall, prices_json, shortfall_of
 from tuner.study.api import Study, Trial
 
 _MARK = ".tune.json"  # in model/: which trial's model it is

@@ -19,7 +19,7 @@ from tuner.report.answer import WIDTH, asked_metrics, print_answer
 from tuner.report.nothing_fits import STATES
 from tuner.report.output import summary
 from tuner.report.words import metric_name, plural
-from tuner.reranking import Effort, Judged, Reranked, efforts
+from tuner.review.reranking import Effort, Judged, Reranked, efforts
 from tuner.study.api import Trial
 from tuner.study.events import BASELINE
 

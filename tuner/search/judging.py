@@ -41,9 +41,14 @@ class Reading(Protocol):
     """What an evaluator found: estimates, and the measurement of every process."""
 
     @property
-    def estimates(self) -> Sequence[Estimate]: ...
+    def estimates(self) -> Sequence[Estimate]:
+        """Metric by metric."""
+        ...
+
     @property
-    def measurements(self) -> Sequence[Measurement]: ...
+    def measurements(self) -> Sequence[Measurement]:
+        """Process by process."""
+        ...
 
 
 class Judge:

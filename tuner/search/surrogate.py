@@ -85,17 +85,19 @@ class _Quantity:
         self, scale: _Scale, ranks: Sequence[int], most: int, count: int | None = None
     ) -> _Observations:
         """At most so many of the first `count` results, those in one row taken together."""
-        values: dict[int, list[float]] = {}
-        best: dict[int, int] = {}
-        for number, slot, value in self.seen[:count]:
-            values.setdefault(slot, []).append(scale.to(value))
-            best[slot] = min(best.get(slot, len(ranks)), ranks[number])
-        kept = list(values) if len(values) <= most else _thinned(best, most)
+        numbers, slots, seen = zip(*self.seen[:count], strict=True)
+        at = np.array(slots)
+        counts = np.bincount(at)  # slots are numbered as they come, so that none is empty
+        means = np.bincount(at, weights=scale.all_to(np.array(seen))) / counts
+        kept: Sequence[int] = range(len(counts))
+        if len(counts) > most:
+            best = np.full(len(counts), len(ranks))
+            np.minimum.at(best, at, np.array(ranks)[list(numbers)])
+            kept = _thinned(dict(enumerate(best.tolist())), most)
         rows = list(self._slots)
+        chosen = list(kept)
         return _Observations(
-            np.array([rows[slot] for slot in kept]),
-            np.array([sum(values[slot]) / len(values[slot]) for slot in kept]),
-            np.array([1.0 / len(values[slot]) for slot in kept]),
+            np.array([rows[slot] for slot in chosen]), means[chosen], 1.0 / counts[chosen]
         )
 
 
@@ -290,8 +292,10 @@ class _Scale:
         spread = middle - seen[0]
         return cls(log, middle + 4.0 * spread if spread > 0 else math.inf)
 
-    def to(self, loss: float) -> float:
-        return min(math.log(loss) if self.log else loss, self.worst)
+    def all_to(self, losses: Array) -> Array:
+        """Losses as they are seen."""
+        found: Array = np.minimum(np.log(losses) if self.log else losses, self.worst)
+        return found
 
     def back(self, means: Array, deviations: Array) -> tuple[Array, Array]:
         """Mean and deviation of the loss itself; where it is in the log, of a log-normal one."""

@@ -19,7 +19,8 @@ from search_spaces import data as space_data
 from search_spaces.data_report import report
 from search_spaces.space import Space, steps_of
 from search_spaces.vocabulary import Vocabulary
-from tuner.crew import Crew, Tools
+from tuner.engine.crew import Crew, Tools
+from tuner.engine.tuning import Parts, Tuning
 from tuner.execution.job import Job, Outcome
 from tuner.execution.workers import Workers
 from tuner.models.resolver import fingerprint
@@ -35,11 +36,10 @@ from tuner.study.events import DataChecked, Event, Listener, StudyStarted
 from tuner.study.ledger import Ledger
 from tuner.study.reader import StudyReader
 from tuner.study.writer import StudyWriter
-from tuner.tuning import Parts, Tuning
-from tuner.warm_edits import StudyChoice, identity, question, resolve_study
-from tuner.warm_sorting import NewStudy
-from tuner.warm_source import Origin, find_origins
-from tuner.warm_start import warm_start
+from tuner.warm.edits import StudyChoice, identity, question, resolve_study
+from tuner.warm.sorting import NewStudy
+from tuner.warm.source import Origin, find_origins
+from tuner.warm.start import warm_start
 
 NO_WARM_START = "none"
 """In place of a study: begin with nothing."""
@@ -51,7 +51,7 @@ _LIBRARIES = ("optuna", "torch", "transformers", "peft", "onnxruntime", "onnxrun
 class Request:
     """What to do. `space_text`: the space as its author wrote it, kept with the study.
 
-    `warm_start`: studies to begin with, as `warm_source.find_origins` takes them. `workers`: how
+    `warm_start`: studies to begin with, as `warm.source.find_origins` takes them. `workers`: how
     many candidates are tried at once. `retry_failed`: those that failed are tried again.
     """
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
+from tuner.engine.screening import trains
 from tuner.pipeline.plan import Stage
-from tuner.screening import trains
 from tuner.search.halving import Losses, Rungs, Standing, shares
 
 Seconds = Callable[[Sequence[Stage]], float | None]

@@ -14,12 +14,12 @@ from evaluators.base import Estimate, Interval
 from evaluators.verdicts import Judgement, Verdict
 from search_spaces.candidates import Candidate
 from search_spaces.space import Space
+from tuner.engine.ladder import Ladder
+from tuner.engine.screening import Screen, trains
 from tuner.execution.making import TrialFailed
 from tuner.execution.measuring import Measurer, Run
 from tuner.execution.trial import TrialRunner, insist
-from tuner.ladder import Ladder
 from tuner.pipeline.plan import Stage
-from tuner.screening import Screen, trains
 from tuner.search.front import dominates
 from tuner.search.judging import Judge, Numbers, judgement_json, next_look, verdict_of
 from tuner.search.strategies import FAILED_VIOLATION, Result

@@ -16,19 +16,19 @@ from evaluators.verdicts import Judgement, Verdict
 from search_spaces.candidates import Candidate, baseline_candidate
 from search_spaces.space import Space
 from search_spaces.vocabulary import Vocabulary
+from tuner.engine.screening import twin_of
 from tuner.execution.job import Reason
 from tuner.passes.base import Pass
 from tuner.pipeline.plan import Source, Stage
 from tuner.pipeline.refusals import refusal
-from tuner.screening import twin_of
 from tuner.search.judging import Judge, Numbers, next_look
 from tuner.search.strategies.base import Result
 from tuner.study.events import BASELINE, RUNG, TWIN, Json
 from tuner.study.rows import StageRow, TrialRow
-from tuner.warm_candidates import NotInSpace, carry_over
-from tuner.warm_keys import Keys
-from tuner.warm_numbers import asked_of, estimates_of, measurements_of
-from tuner.warm_source import SourceStudy
+from tuner.warm.candidates import NotInSpace, carry_over
+from tuner.warm.keys import Keys
+from tuner.warm.numbers import asked_of, estimates_of, measurements_of
+from tuner.warm.source import SourceStudy
 
 _LEFT_OUT = {
     "failed": "failed for a reason that may pass",

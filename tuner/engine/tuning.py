@@ -18,8 +18,9 @@ from evaluators.base import Json
 from search_spaces.candidates import Candidate, baseline_candidate, build, plain
 from search_spaces.space import Space
 from search_spaces.vocabulary import Value
-from tuner.confirming import bracket_of
-from tuner.crew import Crew
+from tuner.engine.confirming import bracket_of
+from tuner.engine.crew import Crew
+from tuner.engine.trying import Ending, Trier
 from tuner.execution.making import OutOfTime, TrialFailed
 from tuner.execution.measuring import Run
 from tuner.search.distributions import candidate_distributions, external
@@ -30,7 +31,6 @@ from tuner.study.cooperation import Cooperation
 from tuner.study.events import BASELINE, Event, Told, TrialAsked
 from tuner.study.history import PastTrial
 from tuner.study.ledger import Ledger
-from tuner.trying import Ending, Trier
 
 _WAIT = 0.2  # seconds between looks at what other commands do
 

@@ -39,10 +39,10 @@ from tuner.study.history import load_history
 from tuner.study.reader import StudyReader
 from tuner.study.rows import StageRow, StudyRow, TrialRow
 from tuner.study.writer import StudyWriter
-from tuner.warm_candidates import NotInSpace, carry_over
-from tuner.warm_edits import question
-from tuner.warm_sorting import Exact, LeftOut, NewStudy, Similar, Sorter
-from tuner.warm_source import Origin, SourceStudy, read_source, taken_over
+from tuner.warm.candidates import NotInSpace, carry_over
+from tuner.warm.edits import question
+from tuner.warm.sorting import Exact, LeftOut, NewStudy, Similar, Sorter
+from tuner.warm.source import Origin, SourceStudy, read_source, taken_over
 
 Hint = tuple[Candidate, Result, str]
 """A candidate, what a similar study found of it, and the origin "STUDY#NUMBER"."""

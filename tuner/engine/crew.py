@@ -15,20 +15,20 @@ from evaluators.base import Evaluator
 from search_spaces.candidates import Candidate
 from search_spaces.space import Space
 from search_spaces.vocabulary import Vocabulary
-from tuner.confirming import Confirmer
+from tuner.engine.confirming import Confirmer
+from tuner.engine.ladder import Ladder
+from tuner.engine.screening import Screen
+from tuner.engine.trying import Front, Trier
 from tuner.execution.making import Executor, Maker, OutOfTime
 from tuner.execution.measuring import Measurer, Run, Shared
 from tuner.execution.trial import FailedStages, TrialRunner
-from tuner.ladder import Ladder
 from tuner.passes.base import Pass
 from tuner.pipeline.plan import Source
 from tuner.pipeline.store import Store
-from tuner.screening import Screen
 from tuner.search.judging import Judge
 from tuner.search.outlook import StoreOutlook
 from tuner.study.events import BASELINE, Event, Retrying
 from tuner.study.history import History
-from tuner.trying import Front, Trier
 
 _LOOK = 0.2  # seconds between looks at the workers
 SHARES = (1 / 9, 1 / 3)

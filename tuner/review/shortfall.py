@@ -14,7 +14,7 @@ from evaluators.base import Interval
 from evaluators.verdicts import tolerance_of
 from search_spaces.constraints import Constraint
 from search_spaces.expressions import parse_constraint
-from tuner.evidence import CannotJudge, Evidence, Question
+from tuner.review.evidence import CannotJudge, Evidence, Question
 from tuner.search.judging import Judge, Numbers
 from tuner.search.prices import Need, binding, excess, nearest_front, relaxed, staircase
 from tuner.study.api import Study, Trial

@@ -25,8 +25,8 @@ from search_spaces.expressions import (
     parse_objective,
 )
 from search_spaces.problems import listed
-from tuner.evidence import Ask, CannotJudge, Evidence, Question
 from tuner.report.words import metric_name
+from tuner.review.evidence import Ask, CannotJudge, Evidence, Question
 from tuner.search.front import add_to_front, dominates, in_order, reordered
 from tuner.search.judging import Judge, Numbers, judgement_json, verdict_of
 from tuner.study.api import Study, Trial
@@ -36,7 +36,7 @@ from tuner.study.rows import ConfirmedRow, ConstraintRow, MeasurementRow, Metric
 
 T = TypeVar("T")
 
-_BRACKET = 3  # so many of the front's best are confirmed together; see `tuner.confirming`
+_BRACKET = 3  # so many of the front's best are confirmed together; see `tuner.engine.confirming`
 _WHOLE = ("complete", "built")
 
 

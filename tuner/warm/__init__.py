@@ -1,0 +1,1 @@
+"""Lets a study begin with what earlier studies found."""
