@@ -255,9 +255,9 @@ def test_any_number_of_objectives_without_constraints(objectives: str) -> None:
         first, last = found[0], found[-1]
         return Result([first, 10 / first, last][: len(space.objectives)], {})
 
-    found = [result(c).objectives for c in go(space, 20, result)]
+    found = [result(c).objectives for c in go(space, 30, result)]
     fastest = min(f[0] for f in found if f is not None)
-    assert fastest == pytest.approx(0.02)  # x 0 of the smallest kind
+    assert fastest < 0.025  # few candidates are: x below 5, of the smallest kind
 
 
 def test_what_is_under_way_is_not_proposed_again_nor_all_that_is_like_it() -> None:
