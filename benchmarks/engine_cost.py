@@ -17,7 +17,7 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -36,6 +36,7 @@ from search_spaces.vocabulary import (
     Value,
     Vocabulary,
 )
+from tuner.engine.crew import Crew, Tools
 from tuner.engine.session import preload
 from tuner.engine.tuning import Parts, Tuning
 from tuner.execution.job import Job, Outcome
@@ -45,10 +46,13 @@ from tuner.passes.base import Pass, StageContext
 from tuner.pipeline.plan import Source
 from tuner.pipeline.store import Store
 from tuner.registry import vocabulary
+from tuner.search.outlook import StoreOutlook
+from tuner.search.strategies import make_strategy
+from tuner.study.cooperation import Cooperation
 from tuner.study.database import configure_sqlite, open_engine
-from tuner.study.events import StudyStarted
-from tuner.study.history import History
+from tuner.study.events import Event, StudyStarted
 from tuner.study.ledger import Ledger
+from tuner.study.reader import StudyReader
 from tuner.study.writer import StudyWriter
 
 NAMES = ("a", "b", "c", "d")
@@ -137,7 +141,13 @@ class InProcess:
     def __init__(self) -> None:
         self.seconds = 0.0
 
-    def run(self, job: Job, *, deadline: float | None = None) -> Outcome:
+    def run(
+        self,
+        job: Job,
+        *,
+        deadline: float | None = None,
+        on_tick: Callable[[], None] | None = None,
+    ) -> Outcome:
         """Run the pass or the evaluator."""
         started = time.perf_counter()
         payload, value = job.payload, {}
@@ -153,30 +163,40 @@ class InProcess:
         return Outcome(value, None, seconds, 0)
 
 
-def engine_ms(folder: Path, trials: int, seed: int) -> float:
+def engine_ms(folder: Path, trials: int, seed: int, strategy_name: str = "tpe") -> float:
     """Milliseconds per trial around the pass and the evaluator."""
     vocabulary = Vocabulary({"trivial": Trivial.spec}, {"trivial_metrics": TrivialMetrics.spec})
-    overrides = Overrides(trials=str(trials), seed=str(seed))
+    overrides = Overrides(trials=str(trials), seed=str(seed), strategy=strategy_name)
     space = parse_space(SPACE, folder / "space.yaml", vocabulary, overrides).space
+    folder.mkdir(exist_ok=True)
     engine = open_engine(str(folder / "ours.db"))
     executor, writer = InProcess(), StudyWriter(engine, "study")
     writer(StudyStarted("study", False, {"text": ""}, (), (), {}, {}))
     ledger = Ledger(f"sqlite:///{folder / 'ours.db'}", "study", space.objectives)
     source = Source("0" * 64, "text-generation", {"train": "0"})
-    parts = Parts(
+    passes, evaluators = {"trivial": Trivial()}, {"trivial_metrics": TrivialMetrics()}
+    store, reader = Store(folder / "store"), StudyReader(engine)
+    outlook = StoreOutlook(space, source, passes, evaluators, store)
+
+    def emit(event: Event) -> None:
+        writer(event)
+        outlook(event)
+
+    tools = Tools(
         space=space,
         vocabulary=vocabulary,
-        passes={"trivial": Trivial()},
-        evaluators={"trivial_metrics": TrivialMetrics()},
+        passes=passes,
+        evaluators=evaluators,
         source=source,
         machine={},
-        store=Store(folder / "store"),
-        executor=executor,
-        ledger=ledger,
-        history=History(),
-        emit=writer,
+        store=store,
+        executors=[executor],
+        outlook=outlook,
+        emit=emit,
     )
-    tuning = Tuning(parts, None)
+    strategy = make_strategy(space, vocabulary, outlook)
+    cooperation = Cooperation(engine, reader, writer, "study")
+    tuning = Tuning(Parts(space, strategy, Crew(tools), ledger, cooperation, emit))
     started = time.perf_counter()
     tuning.search()
     spent = time.perf_counter() - started - executor.seconds
@@ -228,10 +248,11 @@ def main() -> None:
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    ours, alone = [], []
+    ours, thrifty, alone = [], [], []
     for seed in range(arguments.rounds):
         with tempfile.TemporaryDirectory() as folder:
             ours.append(engine_ms(Path(folder), arguments.trials, seed))
+            thrifty.append(engine_ms(Path(folder) / "auto", arguments.trials, seed, "auto"))
             alone.append(optuna_ms(Path(folder), arguments.trials, seed))
     with tempfile.TemporaryDirectory() as folder:
         starts = process_ms(Path(folder), 30)
@@ -239,9 +260,10 @@ def main() -> None:
     print(f"{cpu_model()}, Optuna {optuna.__version__}, {arguments.trials} trials a round\n")
     print("| ms per trial | min | median | max |\n|---|---|---|---|")
     rows = {
-        "engine around the pass": ours,
+        "engine around the pass, tpe": ours,
+        "engine around the pass, auto": thrifty,
         "Optuna alone": alone,
-        "ratio": ratios,
+        "ratio of tpe": ratios,
         "a stage's process": starts,
     }
     for name, values in rows.items():

@@ -89,22 +89,21 @@ def _add_metrics(database: sqlite3.Connection, study: str, rows: dict[int, Row])
 
 
 def _add_seconds(database: sqlite3.Connection, study: str, rows: dict[int, Row]) -> None:
-    """What each stage and measurement took when it was made, also where it was there already."""
-    stages = _of(database, "number, step, key, seconds, position from tuner_stages", study)
-    taken: dict[str, float] = defaultdict(float)
-    for found in stages:
-        taken[found["key"]] = max(taken[found["key"]], found["seconds"] or 0.0)
-    for found in stages:
+    """What each stage and measurement took when it was made, in whichever study that was."""
+    taken = _taken(database, "tuner_stages") | _taken(database, "tuner_measurements")
+    for found in _of(database, "number, step, key, position from tuner_stages", study):
         if 0 <= found["position"] < 100:  # those from 100 on are of twins and of parts
             rows[found["number"]][f"seconds:{found['step']}"] = round(taken[found["key"]], 3)
-    columns = "number, evaluator, key, seconds, split from tuner_measurements"
-    measured = [m for m in _of(database, columns, study) if m["split"] == "dev"]
-    for found in measured:
-        taken[found["key"]] = max(taken[found["key"]], found["seconds"] or 0.0)
-    for found in measured:
-        name = f"measuring:{found['evaluator']}"
-        row = rows[found["number"]]
-        row[name] = round(row.get(name, 0.0) + taken[found["key"]], 3)
+    columns = "number, evaluator, key, split from tuner_measurements"
+    for found in _of(database, columns, study):
+        if found["split"] == "dev":
+            name, row = f"measuring:{found['evaluator']}", rows[found["number"]]
+            row[name] = round(row.get(name, 0.0) + taken[found["key"]], 3)
+
+
+def _taken(database: sqlite3.Connection, view: str) -> dict[str, float]:
+    query = f"select key, max(coalesce(seconds, 0)) from {view} group by key"
+    return dict(map(tuple, database.execute(query)))
 
 
 def own_seconds(rows: Sequence[Row]) -> dict[str, float]:

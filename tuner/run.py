@@ -19,7 +19,10 @@ from tuner.execution.making import TrialFailed
 from tuner.execution.trial import insist
 from tuner.report.output import write_answer, write_summary
 from tuner.study.api import Study
+from tuner.study.database import DatabaseError
 from tuner.study.events import StudyStopped
+
+_NOT_TO_BE_WRITTEN = "database"
 
 
 class RunError(Exception):
@@ -49,8 +52,12 @@ def run(request: Request) -> Study:
         except TrialFailed as failure:  # of a trial in the search it is that trial's end
             reason = "error"
             raise RunError(f"the best candidate could not be confirmed: {failure}") from failure
+        except DatabaseError:
+            reason = _NOT_TO_BE_WRITTEN
+            raise
         finally:
-            session.emit(StudyStopped(reason, chosen, time.monotonic() - started))
+            if reason != _NOT_TO_BE_WRITTEN:
+                session.emit(StudyStopped(reason, chosen, time.monotonic() - started))
         study = Study(session.reader, session.study, reason)
         if chosen is not None:
             folder = request.output or default_output(session.study)

@@ -10,7 +10,6 @@ from toy_spaces import CONTINUOUS, HEAD, STAGED, space_of
 from search_spaces.candidates import Candidate, enumerate_candidates
 from search_spaces.space import Space
 from search_spaces.vocabulary import Value
-from tuner.execution.job import Failure, Reason
 from tuner.search.lessons import Lessons
 from tuner.search.strategies import Known, Result, make_strategy
 from tuner.study.events import Failed, LessonLearned
@@ -276,13 +275,3 @@ def test_failures_without_a_cause_teach_nothing() -> None:
 
 def hash_of(candidate: Candidate) -> int:
     return int(candidate.key[:8], 16)
-
-
-def test_a_failed_stage_is_known_by_its_key() -> None:
-    lessons = Lessons(space_of(STAGED))
-    refused = Failure(Reason.REFUSED, "no", True)
-    lessons.note_stage("a", refused)
-    lessons.note_stage("b", Failure(Reason.KILLED, "killed", False))
-    assert lessons.failed_stage("a") is refused
-    assert lessons.failed_stage("b") is None
-    assert lessons.failed_stage("c") is None

@@ -92,6 +92,7 @@ class Crew:
         if not forget_failures:
             self._failed.known |= history.failed_stages
         self.tools.outlook.learn_rows(history.stages)
+        self.tools.outlook.learn_measurements(history.measured, history.steps)
         for past in history.trials:
             self._ladder.recall(
                 (r.number, r.share, self._losses(r.objectives), r.violation) for r in past.rungs

@@ -31,7 +31,7 @@ from tuner.registry import vocabulary_of
 from tuner.search.outlook import StoreOutlook
 from tuner.search.strategies import make_strategy
 from tuner.study.cooperation import Cooperation
-from tuner.study.database import open_engine
+from tuner.study.database import explained, open_engine
 from tuner.study.events import DataChecked, Event, Listener, StudyStarted
 from tuner.study.ledger import Ledger
 from tuner.study.reader import StudyReader
@@ -102,6 +102,7 @@ def open_session(request: Request, stack: ExitStack) -> Session:
     space, root = request.space, request.store or default_root()
     source, store, engine = open_source(space, root), Store(root), open_engine(request.db)
     stack.callback(engine.dispose)
+    stack.enter_context(explained(engine))  # what Optuna wraps, too
     reader, words = StudyReader(engine), vocabulary_of(space)
     choice = resolve_study(reader, request.study, space, source)
     writer = stack.enter_context(StudyWriter(engine, choice.name))

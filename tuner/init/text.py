@@ -98,7 +98,7 @@ def _goals(wish: Wish) -> Iterator[str]:
         yield "# Nothing here measures how well the model writes: read what the answer writes."
         yield "objectives: [minimize tpot, minimize size]"
         yield _noted('constraints: ["latency<=baseline"]', 'and maybe "size<500MB"')
-    yield _noted("search: {strategy: tpe, trials: 20, seed: 0}", "max_time: 30m bounds the time")
+    yield _noted("search: {strategy: auto, trials: 20, seed: 0}", "max_time: 30m bounds the time")
 
 
 def slack(rows: int) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from search_spaces.candidates import Candidate, plain
 from search_spaces.space import Space
 from search_spaces.vocabulary import Value
-from tuner.execution.job import Failure, Reason
+from tuner.execution.job import Reason
 from tuner.search.causes import FEWEST, MOST, Pairs, Route, common
 from tuner.study.events import Failed, LessonLearned
 
@@ -68,7 +68,6 @@ class Lessons:
         self._past: list[_Past] = []
         self._lessons: dict[_Kind, list[Lesson]] = {}  # by where and why
         self._prefixes: dict[str, set[Pairs]] = {}
-        self._stages: dict[str, Failure] = {}
 
     @property
     def lessons(self) -> tuple[Lesson, ...]:
@@ -106,15 +105,6 @@ class Lessons:
         for kind in self._open(past):
             self._lessons[kind] = self._found(*kind)
         return [self._event(k) for k in self.lessons if k.pairs not in known]
-
-    def note_stage(self, key: str, failure: Failure) -> None:
-        """A stage failed; kept where it would again."""
-        if failure.deterministic:
-            self._stages.setdefault(key, failure)
-
-    def failed_stage(self, key: str) -> Failure | None:
-        """Why the stage with this key failed in this study; None where it did not."""
-        return self._stages.get(key)
 
     def _passed(self, candidate: Candidate, failed: Failed | None) -> frozenset[str]:
         """The steps of the candidate, and the evaluators, that come before its end."""

@@ -20,7 +20,7 @@ from tuner.passes.base import Pass
 from tuner.pipeline.plan import Source, Stage, plan
 from tuner.pipeline.store import Store
 from tuner.study.events import Event, Measured, StageFinished, TrialAsked
-from tuner.study.rows import StageRow
+from tuner.study.rows import MeasurementKey, StageRow
 
 Json = dict[str, Any]
 
@@ -81,7 +81,7 @@ class StoreOutlook:
                     found = asked.get(event.step, {})
                     self._learn(self._stages, event.pass_name, found, event)
             elif isinstance(event, Measured) and event.split == "dev":
-                self._note_measured(event)
+                self._note_measured(event, self._asked.get(event.number, ()))
 
     def learn_rows(self, rows: Iterable[StageRow]) -> None:
         """Learn from stages that were run before."""
@@ -90,6 +90,16 @@ class StoreOutlook:
             for row in rows:
                 if row.outcome == "done" and not row.cached and row.seconds is not None:
                     self._learn(self._stages, row.pass_name, self._parameters(row), row)
+
+    def learn_measurements(
+        self, rows: Iterable[MeasurementKey], steps: Mapping[int, tuple[Json, ...]]
+    ) -> None:
+        """Learn from what was measured before. `steps`: of every trial."""
+        with self._lock:
+            self._measuring.clear()
+            for row in rows:
+                if row.split == "dev" and row.number in steps and row.evaluator in self.evaluators:
+                    self._note_measured(row, steps[row.number])
 
     def seconds(self, candidate: Candidate) -> float:
         """The stages and measurements of a candidate that are still to be made."""
@@ -137,13 +147,11 @@ class StoreOutlook:
         entry = self.store.get(row.key)
         return {} if entry is None else _parameters_of(entry.meta)
 
-    def _note_measured(self, event: Measured) -> None:
-        steps = tuple(map(_step_of_json, self._asked.get(event.number, ())))
-        self._measured.setdefault(event.evaluator, set()).add(
-            self._relevant(event.evaluator, steps)
-        )
-        if not event.cached:
-            self._measuring.setdefault(event.evaluator, _Mean()).add(event.seconds)
+    def _note_measured(self, done: Measured | MeasurementKey, steps: tuple[Json, ...]) -> None:
+        relevant = self._relevant(done.evaluator, tuple(map(_step_of_json, steps)))
+        self._measured.setdefault(done.evaluator, set()).add(relevant)
+        if not done.cached:
+            self._measuring.setdefault(done.evaluator, _Mean()).add(done.seconds)
 
     def _is_measured(self, evaluator: str, steps: tuple[_Step, ...]) -> bool:
         return self._relevant(evaluator, steps) in self._measured.get(evaluator, ())

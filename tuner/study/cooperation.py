@@ -16,7 +16,7 @@ from pathlib import Path
 from sqlalchemy import Engine, text
 
 from tuner.pipeline import store_lock
-from tuner.study.database import DatabaseError, explained, place
+from tuner.study.database import DatabaseUnavailable, explained, place
 from tuner.study.history import History, load_history
 from tuner.study.reader import StudyReader
 from tuner.study.writer import StudyWriter
@@ -83,7 +83,7 @@ def _file_lock(database: Path, name: str, look: Look) -> Iterator[None]:
     try:
         descriptor = store_lock.acquire(path, look)
     except store_lock.CannotLock as error:
-        raise DatabaseError(
+        raise DatabaseUnavailable(
             f"the study database {database} cannot be worked on: the lock {path} cannot be had "
             f"({error.cause.strerror})"
         ) from error

@@ -15,7 +15,15 @@ from tuner.search.judging import Numbers
 from tuner.search.strategies.base import Result
 from tuner.study.events import BASELINE, Failed
 from tuner.study.reader import StudyReader
-from tuner.study.rows import ConstraintRow, MetricRow, RungRow, StageRow, TrialRow
+from tuner.study.rows import (
+    ConstraintRow,
+    Json,
+    MeasurementKey,
+    MetricRow,
+    RungRow,
+    StageRow,
+    TrialRow,
+)
 
 _FINISHED = frozenset({"complete", "built", "failed", "infeasible", "screened", "stopped"})
 
@@ -65,6 +73,8 @@ class History:
     chosen: int | None = None
     seconds: float = 0.0
     stages: Sequence[StageRow] = ()
+    measured: Sequence[MeasurementKey] = ()
+    steps: Mapping[int, tuple[Json, ...]] = field(default_factory=dict)  # of every trial
     failed_stages: Mapping[str, tuple[int, Failure]] = field(default_factory=dict)
     own: frozenset[str] = frozenset()
 
@@ -91,6 +101,8 @@ def load_history(reader: StudyReader, study: str) -> History:
         chosen=reader.study(study).chosen,
         seconds=reader.seconds_spent(study),
         stages=stages,
+        measured=reader.measurement_keys(study),
+        steps={row.number: row.steps for row in rows},
         failed_stages=_failed_stages(rows, stages),
         own=frozenset(e.body["evaluator"] for e in reader.events_of_kind(study, "mismatched")),
     )

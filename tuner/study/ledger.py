@@ -17,7 +17,12 @@ from optuna.trial import Trial, TrialState, create_trial
 
 from search_spaces.constraints import Objective
 from tuner.search.distributions import directions
-from tuner.study.database import DatabaseError, configure_sqlite
+from tuner.study.database import DatabaseError, busy_timeout, configure_sqlite
+
+
+def _waiting(url: str) -> dict[str, Any]:
+    """Before SQLite's settings are made, too, who writes is waited for."""
+    return {"connect_args": {"timeout": busy_timeout()}} if url.startswith("sqlite") else {}
 
 
 class Ledger:
@@ -28,7 +33,7 @@ class Ledger:
 
     def __init__(self, url: str, study: str, objectives: Sequence[Objective]) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._storage = RDBStorage(url)
+        self._storage = RDBStorage(url, engine_kwargs=_waiting(url))
         configure_sqlite(self._storage.engine)
         self._study = optuna.create_study(
             storage=self._storage,

@@ -109,7 +109,8 @@ class StudyReader:
     def measurement_keys(self, study: str) -> list[MeasurementKey]:
         """Under which keys everything was measured, in the order of trials, then of measuring."""
         table = schema.measurements
-        columns = (table.c[name] for name in ("number", "evaluator", "split", "key"))
+        names = ("number", "evaluator", "split", "key", "cached", "seconds")
+        columns = (table.c[name] for name in names)
         query = select(*columns).order_by(table.c.number, table.c.measured_at, table.c.evaluator)
         with self._study(study) as (connection, study_id):
             rows = connection.execute(query.where(_of(table, study_id))).all()

@@ -159,6 +159,8 @@ class MeasurementKey:
     evaluator: str
     split: str
     key: str
+    cached: bool
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

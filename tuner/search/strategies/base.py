@@ -13,6 +13,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import ClassVar, Protocol
 
 from search_spaces.candidates import (
@@ -171,13 +172,14 @@ def _log_uniform(rng: random.Random, low: float, high: float, integer: bool) -> 
     return min(max(round(value), round(low)), round(high)) if integer else min(value, high)
 
 
-_DRAWS = 200  # before the whole list is gone through
+_DRAWS = 200  # before the list is gone through
+_LISTED = 100_000  # of a space where nearly everything is excluded
 
 
 def first_unseen(space: Space, seed: int, number: int, known: Known) -> Candidate | None:
-    """A random candidate that is not excluded, else the first of the whole list that is not.
+    """A random candidate that is not excluded, else the first of the list that is not.
 
-    None when every candidate of the space is.
+    None when every candidate of the space is; of a very large one, when none was found.
     """
     rng = random.Random(derived_seed(seed, number, "unseen"))
     for _ in range(_DRAWS):
@@ -185,7 +187,8 @@ def first_unseen(space: Space, seed: int, number: int, known: Known) -> Candidat
         if not known.excludes(candidate):
             return candidate
     try:
-        return next((c for c in enumerate_candidates(space) if not known.excludes(c)), None)
+        listed = islice(enumerate_candidates(space), _LISTED)
+        return next((c for c in listed if not known.excludes(c)), None)
     except ValueError:  # continuous, and yet nothing new: the range is too narrow to matter
         return None
 
