@@ -1,6 +1,6 @@
 """Turns a finished grid study into the table that `search_replay.py` replays.
 
-    tune --space benchmarks/minilm_table.yaml --strategy grid --trials none
+    tune --space benchmarks/minilm_table.yaml --strategy grid --trials 216
     python benchmarks/minilm_table.py tuned/study.db [--study NAME] [--output results]
 
 Writes minilm_table.csv, a row per candidate: its decisions by name (empty where there was none to

@@ -127,7 +127,7 @@ class Maker:
             {name: getattr(o, name) for name in asks} | {"minimize": o.minimize}
             for o in self.space.objectives
         )
-        settings = {"strategy": "tpe", "trials": 14, "max_time": 480.0, "seed": 0}
+        settings = {"strategy": "auto", "trials": 14, "max_time": 480.0, "seed": 0}
         return StudyStarted(self.name, False, space, objectives, constraints, settings, {})
 
     def _asked(self, number: int) -> TrialAsked:

@@ -27,7 +27,7 @@ pipeline:
       d: {choices: [0, 1, 2, 3, 4]}
 objectives: [minimize cost, maximize worth]
 constraints: ["cost<20ms"]
-search: {trials: 12, seed: 3}
+search: {strategy: tpe, trials: 12, seed: 3}
 """
 
 

@@ -101,7 +101,8 @@ def test_the_search_value_and_the_confirmed_value_stand_side_by_side(ran: Ran) -
     confirmed = {e["metric"]: e for e in ran.summary["confirmed"]["estimates"]}
     wanted = {"latency", "ttft", "tpot", "accuracy", "f1", "macro_f1", "size"}
     assert set(confirmed) == wanted
-    assert confirmed["size"]["value"] == ran.summary["chosen"]["metrics"]["size"]["value"]
+    searched = ran.summary["chosen"]["metrics"]["size"]["value"]
+    assert confirmed["size"]["value"] == pytest.approx(searched, rel=0.01), "of another adapter"
     assert confirmed["latency"]["low"] <= confirmed["latency"]["value"]
     assert "confirmed" in ran.done.stdout
 

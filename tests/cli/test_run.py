@@ -181,10 +181,10 @@ def test_optuna_opens_the_study(desk: Desk) -> None:
 
 
 def test_two_commands_on_one_study_share_its_work(desk: Desk) -> None:
-    desk.write(SPACE.replace("  - toy:\n", "  - toy:\n      seconds: 0.3\n"))
-    first = desk.start("--space", "space.yaml", "--strategy", "grid")
+    desk.write(SPACE.replace("  - toy:\n", "  - toy:\n      seconds: 0.7\n"))
+    first = desk.start("--space", "space.yaml", "--strategy", "random")
     _wait_for(lambda: bool(desk.ran()))
-    second = desk.tune("--space", "space.yaml", "--strategy", "grid")
+    second = desk.tune("--space", "space.yaml", "--strategy", "random")
     _, errors = first.communicate(timeout=60)
     assert (first.returncode, second.returncode) == (0, 0), errors + second.stderr
     database = desk.folder / "tuned" / "study.db"

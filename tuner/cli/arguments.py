@@ -122,7 +122,7 @@ def _add_search(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--strategy", metavar="NAME", help="auto, tpe, nsga2, gp, grid or random")
     group.add_argument("--trials", metavar="N", help="how many candidates to try in all")
     group.add_argument("--max-time", metavar="TIME", help="how long to search in all: 8m, 90s, 2h")
-    group.add_argument("--seed", metavar="N", help="the same seed gives the same candidates")
+    group.add_argument("--seed", metavar="N", help="of all that is drawn (auto weighs times, too)")
     group.add_argument(
         "--build-only",
         action="store_true",

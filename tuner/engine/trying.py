@@ -271,13 +271,18 @@ def _violations(judgements: Sequence[Judgement]) -> dict[str, float]:
     return {j.constraint.text: j.violation for j in judgements}
 
 
+_SAME = 0.01
+"""Numbers this near are the same: files of one structure differ by a few bytes."""
+
+
 def _are_apart(a: Estimate, b: Estimate) -> bool:
     """Whether the intervals have nothing in common; of the ratios, where both have those."""
     one: Estimate | Interval = a
     two: Estimate | Interval = b
     if a.ratio is not None and b.ratio is not None:
         one, two = a.ratio, b.ratio
-    return one.high < two.low or two.high < one.low
+    margin = _SAME * max(abs(one.value), abs(two.value))
+    return one.high + margin < two.low or two.high + margin < one.low
 
 
 def _ends(estimate: Estimate) -> dict[str, float]:

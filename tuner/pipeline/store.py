@@ -332,11 +332,15 @@ class Draft:
 
     def _publish(self, meta: Json) -> Entry:
         path = self._store._path(self.key)
-        path.parent.mkdir(exist_ok=True)
         while True:
+            path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 self._folder.rename(path)
                 return Entry(self.key, path, meta)
+            except FileNotFoundError:
+                if not self._folder.is_dir():
+                    raise
+                continue  # somebody removed the shelf just now
             except OSError as error:
                 if error.errno not in _OTHERS_WON:
                     raise
