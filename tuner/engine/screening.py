@@ -7,7 +7,7 @@ nothing of strategies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from evaluators.base import Evaluator
@@ -99,11 +99,14 @@ class Screen:
     def _telling(self) -> list[str]:
         """Evaluators with a constraint, whose metrics training does not change."""
         asked = {self.judge.evaluator_of(c) for c in self.space.constraints}
+        return self.of_structure(name for name in self.space.evaluators if name in asked)
+
+    def of_structure(self, names: Iterable[str]) -> list[str]:
+        """Evaluators whose metrics training does not change, as far as is known."""
         return [
             name
-            for name in self.space.evaluators
-            if name in asked
-            and name not in self.measurer.shared.own
+            for name in names
+            if name not in self.measurer.shared.own
             and not any(Aspect.WEIGHTS in m.depends_on for m in self.evaluators[name].spec.metrics)
         ]
 

@@ -244,7 +244,8 @@ class Trier:
             return judgements, numbers
         if not self._may_reach_front(numbers):
             return judgements, numbers
-        found = [name for name in self.space.evaluators if self._is_wrong(run, name, numbers)]
+        names = self.screen.of_structure(self.space.evaluators)
+        found = [name for name in names if self._is_wrong(run, name, numbers)]
         if not found:
             return judgements, numbers
         with self.measurer.shared.lock:

@@ -129,14 +129,14 @@ def measurement_plan(
     """Where in a candidate's pipeline a metric is fixed, and under which key it is known.
 
     `reference`: the same evaluator's plan for the baseline, where it measures against that.
-    `own`: of this very model, and shared with none that anything tells from it.
+    `own`: of this very model, and shared with none of other weights.
 
     What changes nothing that the evaluator's metrics depend on is left out of the key: two thread
     counts share one accuracy, two fine-tunings of one architecture share one latency.
     """
     spec = evaluator.spec
     aspects: frozenset[Aspect] = frozenset().union(*(m.depends_on for m in spec.metrics))
-    relevance = frozenset(Aspect) if own else aspects
+    relevance = aspects | {Aspect.WEIGHTS} if own else aspects
     changes = [_change(stage, passes[stage.spec.name], relevance) for stage in stages]
     changes = [c or _shape(stages[i : i + 2], relevance) for i, c in enumerate(changes)]
     relevant = [i for i, change in enumerate(changes) if change is not None]
