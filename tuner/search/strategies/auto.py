@@ -16,7 +16,8 @@ import numpy as np
 
 from search_spaces.candidates import Candidate
 from search_spaces.constraints import Objective
-from search_spaces.space import Space
+from search_spaces.space import Choices, Space
+from search_spaces.vocabulary import Value
 from tuner.search.acquisition import expected_gain, front_of
 from tuner.search.features import Features
 from tuner.search.gaussian import Array
@@ -36,6 +37,7 @@ _POOL = 190
 _DRAWN = 70  # of the pool, drawn over the whole space
 _BLOCK = 8  # trials that share their draws
 _PARENTS = 16
+_FEW = 8  # choices of which each is tried early
 _LAST = 200  # candidates that the first ones are to be unlike
 _REFINED = (30, 30)  # candidates near the best ones, in each round
 _WAITING = 2.0  # how much dearer a candidate is that would wait for another one's stage
@@ -57,6 +59,12 @@ class AutoStrategy(Strategy):
         self._features = Features(self.space)
         self._surrogate = Surrogate(self.space, self._features, setting.depends)
         self._pool = Pool(self.space)
+        self._choices = {
+            (name, value)
+            for name, domain in self._features.domains.items()
+            if isinstance(domain, Choices) and len(domain.values) <= _FEW
+            for value in domain.values
+        }
         self._draws: tuple[int, list[Candidate]] = (-1, [])
         self.power = _EVEN if self.space.search.max_time is None else 1.0
 
@@ -74,26 +82,52 @@ class AutoStrategy(Strategy):
         if first is not None:
             return first
         rng = random.Random(derived_seed(self.seed, number, "auto"))
-        ranked = self._explore(rng, number, known) or self._exploit(rng, number, known)
-        chosen = next((c for c in ranked if not known.excludes(c)), None)
-        return chosen or first_unseen(self.space, self.seed, number, known)
+        for ranked in (self._explore, self._exploit):
+            found = (c for c in ranked(rng, number, known) if not known.excludes(c))
+            chosen = next(found, None)
+            if chosen is not None:
+                return chosen
+        return first_unseen(self.space, self.seed, number, known)
 
     # The beginning
 
     def _explore(self, rng: random.Random, number: int, known: Known) -> list[Candidate]:
-        """Candidates unlike those before and cheap, the best first; none once enough is known."""
+        """Candidates unlike those before and cheap, the best first; none once enough is known.
+
+        At first all; then those with a choice that none had yet: what it does nobody can say.
+        """
         records = self._surrogate.records
-        if len(records) >= self._first_trials() and not all(r.failed for r in records):
-            return []
-        drawn = self._drawn(rng, number)
         before = [r.candidate for r in records[-_LAST:]] + list(known.pending)
+        unseen = self._unseen(known)
+        first = len(records) < self._first_trials() or all(r.failed for r in records)
+        if not first and (not unseen or len(records) >= self._most_first_trials()):
+            return []
+        drawn = list(self._pool.whole or self._drawn(rng, number))
+        if len(drawn) > _POOL:
+            drawn = rng.sample(drawn, _POOL)
         if before:
-            drawn = drawn + self._pool.varied(rng, before, before, len(drawn))
+            drawn = drawn + self._pool.varied(rng, before, before, _DRAWN)
+        if not first:
+            drawn = [c for c in drawn if unseen & c.decisions.items()]
+        if not drawn:
+            return []
         rows = np.array([self._features.row(c.decisions) for c in drawn])
         tried = np.array([self._features.row(c.decisions) for c in before] or rows[:1])
         away = np.sqrt(np.square(rows[:, None, :] - tried[None, :, :]).sum(axis=2)).min(axis=1)
-        scores = np.log(away + 1e-6) - 0.5 * np.log(self.costs(drawn, known.pending))
+        news = np.array([len(unseen & c.decisions.items()) for c in drawn])
+        scores = np.log(away + 1e-6) + np.log1p(news)
+        scores -= 0.5 * np.log(self.costs(drawn, known.pending))
         return [drawn[i] for i in np.argsort(-scores, kind="stable")]
+
+    def _unseen(self, known: Known) -> set[tuple[str, Value]]:
+        """The choices that no candidate of this study had yet."""
+        tried = [r.candidate for r in self._surrogate.records if r.own] + list(known.pending)
+        seen = {pair for candidate in tried for pair in candidate.decisions.items()}
+        return self._choices - seen
+
+    def _most_first_trials(self) -> int:
+        """So many trials may go by until every choice was tried once."""
+        return self.trials // 2 if self.trials is not None else 3 * self._first_trials()
 
     def _first_trials(self) -> int:
         wanted = min(8, 4 + len(self._features.names) // 3)
