@@ -142,7 +142,7 @@ def torment(
     left = landed = 0
     for _ in range(kills):
         run = start(where, workers)
-        time.sleep(rng.uniform(0.3, 3.0))
+        time.sleep(rng.uniform(0.3, 6.0))  # starting takes a second or two
         landed += run.poll() is None
         kill_tree(run.pid)
         run.communicate(timeout=60)
