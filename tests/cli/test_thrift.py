@@ -56,7 +56,7 @@ def test_other_strategies_try_every_candidate_whole(desk: Desk) -> None:
 def test_a_screened_candidate_says_why_on_the_screen(desk: Desk) -> None:
     desk.write(SPACE)
     done = desk.tune("--space", "space.yaml")
-    assert "cannot fit delay<25ms (seen before training)" in done.stdout
+    assert "cannot fit delay<25ms (seen beforehand)" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 

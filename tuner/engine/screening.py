@@ -83,11 +83,12 @@ class Screen:
     ) -> tuple[list[Judgement], Numbers] | None:
         """What the twin shows, where by that the candidate cannot fit; None where it may.
 
+        A candidate without training is its own twin: of that only what is known counts.
         TrialFailed where a later pass cannot be done: the candidate would fail there as well.
         """
         names = self._telling()
         twin = twin_of(candidate, baseline_candidate(self.space)) if names else None
-        if twin is None or twin.candidate.key == candidate.key:
+        if twin is None:
             return None
         untrained = any(trains(s) and not self.runner.store.has(s.key) for s in stages)
         worth_building = untrained and self._is_cheaper(twin.candidate, candidate)

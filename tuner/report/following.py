@@ -183,7 +183,7 @@ def _outcome(trying: Trying, event: Told) -> str:
         parts.insert(0, f"built; no {why}" if event.state == "built" else f"failed in {why}")
     elif event.state == "screened" and trying.screened is not None:
         limits = " and ".join(trying.screened.constraints)
-        parts.insert(0, f"cannot fit {limits} (seen before training)")
+        parts.insert(0, f"cannot fit {limits} (seen beforehand)")
     elif event.state == "stopped" and trying.rung is not None:
         rung = trying.rung
         share = Fraction(rung.share).limit_denominator(100)
