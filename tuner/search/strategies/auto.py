@@ -102,7 +102,8 @@ class AutoStrategy(Strategy):
         first = len(records) < self._first_trials() or all(r.failed for r in records)
         if not first and (not unseen or len(records) >= self._most_first_trials()):
             return []
-        drawn = list(self._pool.whole or self._drawn(rng, number))
+        whole = None if first else self._pool.whole
+        drawn = list(whole or self._drawn(rng, number))
         if len(drawn) > _POOL:
             drawn = rng.sample(drawn, _POOL)
         if before:
