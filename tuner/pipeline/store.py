@@ -396,6 +396,11 @@ def _telling(root: Path) -> Iterator[None]:
 def _error(root: Path, error: OSError) -> StoreError:
     cause = error.strerror or str(error)
     where = f" ({error.filename})" if error.filename else ""
+    if error.errno == errno.ENOENT:
+        return StoreError(
+            f"the store {root} was removed while it was used{where}; the same command goes on, and "
+            "makes again what is needed"
+        )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         advice = "free some space (`tune cache gc` removes what was not used for long) or set"
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
