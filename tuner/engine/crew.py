@@ -25,14 +25,13 @@ from tuner.execution.trial import FailedStages, TrialRunner
 from tuner.passes.base import Pass
 from tuner.pipeline.plan import Source
 from tuner.pipeline.store import Store
+from tuner.search.halving import SHARES
 from tuner.search.judging import Judge
 from tuner.search.outlook import StoreOutlook
 from tuner.study.events import BASELINE, Event, Retrying
 from tuner.study.history import History
 
 _LOOK = 0.2  # seconds between looks at the workers
-SHARES = (1 / 9, 1 / 3)
-"""Shares of a training after which results may be stored."""
 
 
 class _Stopped(Exception):

@@ -37,6 +37,9 @@ the training where `hopes` and violations are those of the intervals' better end
 LEAST_PEERS = 3
 """So many must have reached a rung before anyone is stopped there."""
 
+SHARES = (1 / 9, 1 / 3)
+"""The shares of a training after which there may be a rung."""
+
 _ONE_RUNG, _TWO_RUNGS = 3.0, 10.0
 
 
@@ -49,7 +52,7 @@ def shares(training_seconds: float, other_seconds: float) -> tuple[float, ...]:
     """
     if training_seconds < _ONE_RUNG * other_seconds or training_seconds <= 0:
         return ()
-    return (1 / 3,) if training_seconds <= _TWO_RUNGS * other_seconds else (1 / 9, 1 / 3)
+    return SHARES[1:] if training_seconds <= _TWO_RUNGS * other_seconds else SHARES
 
 
 @dataclass(frozen=True, slots=True)
