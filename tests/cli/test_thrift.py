@@ -106,11 +106,18 @@ def test_what_is_not_promising_is_stopped_and_the_rest_goes_on_where_it_stood(de
     stopped = {e["number"] for e in rungs if not e["promoted"]}
     assert stopped
     assert states(desk)["stopped"] == len(stopped)
-    lines = [line for line in desk.ran() if line.startswith("train")]
-    assert any("steps 0 to 3" in line for line in lines), "a third first"
-    assert any("steps 3 to 9" in line for line in lines), "and the rest from there"
-    whole = {line.split()[2] for line in lines if line.endswith("to 9")}
-    assert len(whole) < len({line.split()[2] for line in lines})
+    pieces: dict[str, list[tuple[int, int]]] = {}
+    for line in desk.ran():
+        if line.startswith("train"):
+            _, _, rank, _, start, _, end = line.split()
+            pieces.setdefault(rank, []).append((int(start), int(end)))
+    assert any(len(made) > 1 for made in pieces.values()), "in pieces: how many, the costs decide"
+    for made in pieces.values():
+        ends = [end for _, end in made]
+        assert [start for start, _ in made] == [0, *ends[:-1]], "each goes on where the last stood"
+        assert set(ends) <= {1, 3, 9}
+    whole = [rank for rank, made in pieces.items() if made[-1][1] == 9]
+    assert len(whole) == len(pieces) - len(stopped)
 
 
 FAULTY = """

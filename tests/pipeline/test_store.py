@@ -8,8 +8,10 @@ import logging
 import multiprocessing
 import os
 import random
+import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -156,6 +158,28 @@ def test_a_damaged_entry_is_reported_and_counts_as_missing(
     assert [p.name[:64] for p in (store.root / "damaged").iterdir()] == [key_of(1)]
     put(store, 1, {"a": b"12345"})
     assert store.get(key_of(1)) is not None
+
+
+def test_entries_that_go_while_they_are_got_are_only_missing(store: Store) -> None:
+    names = range(40)
+    stop = threading.Event()
+
+    def remove() -> None:
+        while not stop.is_set():
+            shutil.rmtree(store.root / "entries", ignore_errors=True)
+
+    remover = threading.Thread(target=remove)
+    remover.start()
+    try:
+        for name in [*names, *names]:
+            put(store, name, {"a": b"1", "b/c": b"2"})
+            entry = store.verified(key_of(name))
+            assert entry is None or entry.key == key_of(name)
+    finally:
+        stop.set()
+        remover.join()
+    put(store, "last", {"a": b"1"})
+    assert store.verified(key_of("last")) is not None
 
 
 def test_entries_are_found_by_the_start_of_their_key(store: Store) -> None:

@@ -253,12 +253,13 @@ class Store:
 
     def _move_away(self, path: Path, problem: str) -> None:
         away = self.root / "damaged" / f"{path.name}-{time.time_ns()}"
-        with suppress(FileNotFoundError):  # another process did it just now
-            try:
-                path.rename(away)
-            except OSError as error:
-                raise _error(self.root, error) from error
-            _log.warning("stored result %s is damaged (%s); moved to %s", path.name, problem, away)
+        try:
+            path.rename(away)
+        except OSError as error:
+            if not path.exists():  # another process did it just now
+                return
+            raise _error(self.root, error) from error
+        _log.warning("stored result %s is damaged (%s); moved to %s", path.name, problem, away)
 
     def _clear(self, name: str, max_age: float) -> None:
         limit = time.time() - max_age
@@ -333,8 +334,8 @@ class Draft:
     def _publish(self, meta: Json) -> Entry:
         path = self._store._path(self.key)
         while True:
-            path.parent.mkdir(parents=True, exist_ok=True)
             try:
+                path.parent.mkdir(parents=True, exist_ok=True)
                 self._folder.rename(path)
                 return Entry(self.key, path, meta)
             except FileNotFoundError:
