@@ -168,3 +168,15 @@ def test_what_a_pass_changes_decides_where_it_does_not_say_more() -> None:
     assert pass_.relevant({"a": 1}, frozenset({Aspect.WEIGHTS}), "hf") == {"a": 1}
     aspects = frozenset().union(*(m.depends_on for m in Latency.spec.metrics))
     assert pass_.relevant({"a": 1}, aspects, "hf") is None
+
+
+def test_a_night_measures_again_and_knows_what_it_measured() -> None:
+    step = CandidateStep("build", PASSES["build"].spec, {})
+    stages = plan(Candidate({}, (step,)), SOURCE, PASSES)
+
+    def key(night: str | None) -> str:
+        found = measurement_plan(Latency(), {}, stages, PASSES, SOURCE, "dev", {}, night=night)
+        return found.key(0)
+
+    assert key("monday") == key("monday")
+    assert len({key(None), key("monday"), key("tuesday")}) == 3

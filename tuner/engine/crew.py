@@ -54,6 +54,7 @@ class Tools:
     emit: Callable[[Event], None]
     seconds_left: float | None = None
     thrifty: bool = False
+    night: str | None = None
     clock: Callable[[], float] = time.monotonic
 
 
@@ -194,7 +195,7 @@ class Crew:
         of_space = (t.space, t.source, t.passes)
         runner = TrialRunner(*of_space, t.store, maker, t.emit, self._failed, shares)
         of_models = (t.evaluators, self.judge.statistics(), t.machine)
-        measurer = Measurer(*of_space, *of_models, maker, t.emit, reference, self._shared)
+        measurer = Measurer(*of_space, *of_models, maker, t.emit, reference, self._shared, t.night)
         screen = Screen(t.space, t.evaluators, self.judge, runner, measurer, t.outlook)
         work = (runner, measurer, screen, self._ladder)
         trier = Trier(t.space, self.judge, *work, front, t.emit, t.thrifty)

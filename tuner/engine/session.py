@@ -52,7 +52,8 @@ class Request:
     """What to do. `space_text`: the space as its author wrote it, kept with the study.
 
     `warm_start`: studies to begin with, as `warm.source.find_origins` takes them. `workers`: how
-    many candidates are tried at once. `retry_failed`: those that failed are tried again.
+    many candidates are tried at once. `retry_failed`: those that failed are tried again. `night`:
+    what was not measured for it is measured again; stages come from the store all the same.
     """
 
     space: Space
@@ -64,6 +65,7 @@ class Request:
     output: Path | None = None
     workers: int = 1
     retry_failed: bool = False
+    night: str | None = None
     listeners: Sequence[Listener] = field(default_factory=tuple)
 
 
@@ -143,6 +145,7 @@ def open_session(request: Request, stack: ExitStack) -> Session:
         emit=emit,
         seconds_left=None if limit is None else limit - (spent or 0.0),
         thrifty=strategy.thrifty,
+        night=request.night,
     )
     parts = (space, strategy, Crew(tools), ledger, cooperation, emit, request.retry_failed)
     tuning = Tuning(Parts(*parts))

@@ -107,7 +107,10 @@ class Shared:
 
 @dataclass
 class Measurer:
-    """Measures runs of one space. `reference`: the baseline's run, or None where it failed."""
+    """Measures runs of one space. `reference`: the baseline's run, or None where it failed.
+
+    `night`: what was not measured for it is measured again, as `measurement_plan` tells.
+    """
 
     space: Space
     source: Source
@@ -119,6 +122,7 @@ class Measurer:
     emit: Callable[[Event], None]
     reference: Callable[[], Run | None]
     shared: Shared = field(default_factory=Shared)
+    night: str | None = None
 
     def measure(self, run: Run, evaluator: str, processes: range) -> Reading:
         """Measure a run's model on the data of the search, or take what is known."""
@@ -235,7 +239,7 @@ class Measurer:
     ) -> MeasurementPlan:
         options = self.space.evaluators[engine.spec.name]
         parts = (engine, options, run.stages, self.passes, self.source, split, self.machine)
-        return measurement_plan(*parts, anchor, own=own)
+        return measurement_plan(*parts, anchor, own=own, night=self.night)
 
     def _announce(self, task: _Task, numbers: range) -> None:
         plan, store = task.place.plan, self.maker.store

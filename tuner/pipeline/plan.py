@@ -125,11 +125,13 @@ def measurement_plan(
     reference: MeasurementPlan | None = None,
     *,
     own: bool = False,
+    night: str | None = None,
 ) -> MeasurementPlan:
     """Where in a candidate's pipeline a metric is fixed, and under which key it is known.
 
     `reference`: the same evaluator's plan for the baseline, where it measures against that.
-    `own`: of this very model, and shared with none of other weights.
+    `own`: of this very model, and shared with none of other weights. `night`: known only to what
+    measures for the same night; what was measured before it is measured again.
 
     What changes nothing that the evaluator's metrics depend on is left out of the key: two thread
     counts share one accuracy, two fine-tunings of one architecture share one latency.
@@ -157,6 +159,8 @@ def measurement_plan(
     parts = parts_of(evaluator, options, source.rows.get(split, 0))
     if parts > 1:
         description["parts"] = parts
+    if night is not None:
+        description["night"] = night
     if reference is not None:
         description["reference"] = reference.description["model"]
     return MeasurementPlan(spec.name, _measured_position(relevant, stages), split, description)
