@@ -5,7 +5,7 @@ Everything is read from the database; nothing is kept that a running command cou
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -100,19 +100,22 @@ class Study:
 
     @cached_property
     def _all(self) -> list[Trial]:
+        return self._read(None)
+
+    def _read(self, numbers: range | None) -> list[Trial]:
         metrics: dict[int, dict[str, MetricRow]] = {}
-        for metric in self._reader.metrics(self.name):
+        for metric in self._reader.metrics(self.name, numbers=numbers):
             if metric.split == "dev":
                 metrics.setdefault(metric.number, {}).update(_named(metric))
         constraints: dict[int, list[ConstraintRow]] = {}
-        for constraint in self._reader.constraints(self.name):
+        for constraint in self._reader.constraints(self.name, numbers=numbers):
             constraints.setdefault(constraint.number, []).append(constraint)
         return [
             Trial(row, metrics.get(row.number, {}), tuple(constraints.get(row.number, ())))
-            for row in self._reader.trials(self.name)
+            for row in self._reader.trials(self.name, numbers)
         ]
 
-    @property
+    @cached_property
     def trials(self) -> list[Trial]:
         """Every trial but the baseline, in order."""
         return [t for t in self._all if t.number != BASELINE]
@@ -230,24 +233,27 @@ class Study:
         pairs = zip(trial.objectives or (), self.info.objectives, strict=False)
         return tuple(v if o["minimize"] else -v for v, o in pairs)
 
-    def trials_dataframe(self) -> pd.DataFrame:
-        """One row per trial: number, state, verdict, parameters, metrics (canonical units)."""
-        import pandas as pd
+    def parts(self, size: int) -> Iterator[list[Trial]]:
+        """Every trial and the baseline, in the order of their numbers, at most `size` at a time.
 
-        rows = [
-            {
-                "number": t.number,
-                "state": t.row.state,
-                "verdict": t.row.verdict,
-                "on_front": t.row.on_front,
-                "seconds": t.row.seconds,
-                **{f"params_{name}": value for name, value in t.parameters.items()},
-                **{f"metrics_{name}": metric.value for name, metric in t.metrics.items()},
-                "failure": t.row.message,
-            }
-            for t in self.trials
-        ]
-        return pd.DataFrame(rows)
+        Read from the database part by part: nothing is kept.
+        """
+        for first in range(BASELINE, self._reader.last_number(self.name) + 1, size):
+            numbers = range(first, first + size)
+            yield self._read(numbers)
+
+    def trials_dataframe(self, *, baseline: bool = False) -> pd.DataFrame:
+        """One row per trial in the order of their numbers; the columns are in docs/database.md.
+
+        `number`, `state`, `verdict`, times, failures; `params_NAME`; `metrics_NAME` with `_low` and
+        `_high`, the ends of the 95 % interval; `confirmed_NAME` by held-out data;
+        `violation_CONSTRAINT`. Metrics are in canonical units, which `attrs["units"]` names.
+        `baseline`: begin with a row for the unoptimised model, number -1.
+        """
+        from tuner.study.frames import Scan, dataframe
+
+        trials = [t for t in self._all if baseline or t.number != BASELINE]
+        return dataframe(Scan(self.confirmations, self.info.chosen), trials, self.name)
 
 
 def _named(metric: MetricRow) -> dict[str, MetricRow]:

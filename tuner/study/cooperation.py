@@ -96,6 +96,8 @@ def _file_lock(database: Path, name: str, look: Look) -> Iterator[None]:
 @contextmanager
 def _server_lock(engine: Engine, number: int, look: Look) -> Iterator[None]:
     with explained(engine), engine.connect() as connection:
+        # No transaction stays open for as long as the turn is held: servers may end idle ones.
+        connection.execution_options(isolation_level="AUTOCOMMIT")
         take = text("SELECT pg_try_advisory_lock(:number)")
         while not connection.execute(take, {"number": number}).scalar():
             look()

@@ -19,6 +19,11 @@ from search_spaces.constraints import Objective
 from tuner.search.distributions import directions
 from tuner.study.database import DatabaseError, busy_timeout, configure_sqlite
 
+_OLDER_CONSTRAINTS = "constraints"
+"""Trials' attribute before Optuna 5: a list, all of it at most 0 where a trial is feasible."""
+
+_DRAWN_AS_INFEASIBLE = 1e-9  # samplers add it to the real violations, of which it is no part
+
 
 def _waiting(url: str) -> dict[str, Any]:
     """Before SQLite's settings are made, too, who writes is waited for."""
@@ -81,8 +86,8 @@ class Ledger:
         """Record how a trial ended; nothing happens when it has ended already.
 
         Without values it is pruned with every constraint violated, so that samplers avoid it, or
-        failed where `transient`. Feasibility is a user attribute too: dashboards that do not know
-        constraints show it.
+        failed where `transient`. Feasibility is a user attribute too, for dashboards that do not
+        know constraints, and a constraint in the older form, which optuna-dashboard draws.
         """
         if number not in self._open:
             return
@@ -93,6 +98,8 @@ class Ledger:
         for text, violation in violations.items():
             trial.set_constraint(text, violation)
         feasible = values is not None and all(v <= 0 for v in violations.values())
+        older_form = [0.0 if feasible else _DRAWN_AS_INFEASIBLE]
+        self._storage.set_trial_system_attr(self._ids[number], _OLDER_CONSTRAINTS, older_form)
         trial.set_user_attr("feasible", feasible)
         trial.set_user_attr("violations", {k: round(v, 6) for k, v in violations.items()})
         if note is not None:
@@ -117,11 +124,6 @@ class Ledger:
         self._ids[number] = self._storage.get_trial_id_from_study_id_trial_number(study, number)
         self._open.add(number)
         return True
-
-    @property
-    def open_trials(self) -> frozenset[int]:
-        """Numbers of trials that began and did not end."""
-        return frozenset(self._open)
 
     def close(self) -> None:
         """Release the database."""

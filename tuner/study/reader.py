@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, Row, Select, Table, case, func, select
+from sqlalchemy import Connection, Engine, Row, Select, Table, case, func, select, text
 
 from tuner.study import schema
 from tuner.study.database import explained, place
+from tuner.study.database_errors import damaged, readable_text
 from tuner.study.rows import (
     ConfirmedRow,
     ConstraintRow,
@@ -32,6 +33,9 @@ from tuner.study.rows import (
     TrialRow,
 )
 
+ViewPart = tuple[Sequence[str], Sequence[Row[Any]]]
+"""Names of columns, and rows."""
+
 
 class StudyNotFoundError(Exception):
     """No study of that name; the message names the nearest one, or says that there are none."""
@@ -47,6 +51,11 @@ class StudyReader:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    @property
+    def engine(self) -> Engine:
+        """The database that is read, for who asks its public views."""
+        return self._engine
 
     def studies(self) -> list[StudySummary]:
         """Every study with its counts, the one worked on last first."""
@@ -65,26 +74,37 @@ class StudyReader:
             runs = connection.execute(_rows(schema.runs, study_id).order_by(schema.runs.c.id))
             return _study_row(row, [_run_row(run) for run in runs])
 
-    def trials(self, study: str) -> list[TrialRow]:
-        """Every trial, with its recipe and its objectives."""
+    def trials(self, study: str, numbers: range | None = None) -> list[TrialRow]:
+        """Every trial, or those within `numbers`, with their recipes and objectives."""
         with self._study(study) as (connection, study_id):
             objectives: dict[int, list[float | None]] = defaultdict(list)
-            for row in connection.execute(_in_order(schema.values, study_id, "position")):
+            query = _in_order(schema.values, study_id, "position")
+            for row in connection.execute(_within(query, schema.values, numbers)):
                 objectives[row.number].append(row.value)
-            rows = connection.execute(_trials_with_recipes(study_id)).all()
+            trials = _within(_trials_with_recipes(study_id), schema.trials, numbers)
+            rows = connection.execute(trials).all()
         return [_trial_row(row, objectives.get(row.number)) for row in rows]
 
-    def metrics(self, study: str, number: int | None = None) -> list[MetricRow]:
-        """The estimates of one trial, or of all."""
+    def metrics(
+        self, study: str, number: int | None = None, numbers: range | None = None
+    ) -> list[MetricRow]:
+        """The estimates of one trial, of those within `numbers`, or of all."""
         order = ("split", "metric", "statistic")
         with self._study(study) as (connection, study_id):
             query = _in_order(schema.metrics, study_id, *order, number=number)
+            query = _within(query, schema.metrics, numbers)
             return [_metric_row(row) for row in connection.execute(query)]
 
-    def constraints(self, study: str, number: int | None = None) -> list[ConstraintRow]:
-        """The constraints' verdicts of one trial, or of all, in the order of the space."""
+    def constraints(
+        self, study: str, number: int | None = None, numbers: range | None = None
+    ) -> list[ConstraintRow]:
+        """The constraints' verdicts of one trial, of those within `numbers`, or of all.
+
+        In the order of the space.
+        """
         with self._study(study) as (connection, study_id):
             query = _in_order(schema.constraints, study_id, "position", number=number)
+            query = _within(query, schema.constraints, numbers)
             return [_constraint_row(row) for row in connection.execute(query)]
 
     def stages(self, study: str, number: int | None = None) -> list[StageRow]:
@@ -134,7 +154,7 @@ class StudyReader:
         with self._study(study) as (connection, study_id):
             query = _rows(table, study_id).where(table.c.id > after).order_by(table.c.id)
             rows = connection.execute(query.limit(limit)).all()
-        return [EventRow(r.id, r.at, r.kind, r.number, json.loads(r.body)) for r in rows]
+        return [EventRow(r.id, r.at, r.kind, r.number, _decoded(r.body)) for r in rows]
 
     def events_of_kind(self, study: str, kind: str) -> list[EventRow]:
         """The log's events of one kind, such as "warm_started", in order."""
@@ -142,7 +162,7 @@ class StudyReader:
         with self._study(study) as (connection, study_id):
             query = _rows(table, study_id).where(table.c.kind == kind).order_by(table.c.id)
             rows = connection.execute(query).all()
-        return [EventRow(r.id, r.at, r.kind, r.number, json.loads(r.body)) for r in rows]
+        return [EventRow(r.id, r.at, r.kind, r.number, _decoded(r.body)) for r in rows]
 
     def rungs(self, study: str) -> list[RungRow]:
         """What trials had reached after shares of their training, in order."""
@@ -172,7 +192,7 @@ class StudyReader:
         with self._study(study) as (connection, study_id):
             query = _rows(table, study_id).where(table.c.kind == kind).order_by(table.c.id.desc())
             r = connection.execute(query.limit(1)).first()
-        return None if r is None else EventRow(r.id, r.at, r.kind, r.number, json.loads(r.body))
+        return None if r is None else EventRow(r.id, r.at, r.kind, r.number, _decoded(r.body))
 
     def seconds_spent(self, study: str) -> float:
         """How long commands worked on the study, summed up: from a start to its last event."""
@@ -181,9 +201,39 @@ class StudyReader:
         with self._study(study) as (connection, study_id):
             return float(connection.execute(select(spent).where(_of(table, study_id))).scalar_one())
 
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """What a SELECT over the public views gives; it has no parameters, its literals are in it.
+
+        DatabaseError where the database refuses it.
+        """
+        with self._connect() as connection:
+            plain = connection.execution_options(no_parameters=True)  # "%" and ":" are themselves
+            return [tuple(row) for row in plain.exec_driver_sql(sql)]
+
+    def last_number(self, study: str) -> int:
+        """The highest number of a trial; -1 where there is none but the baseline."""
+        table = schema.trials
+        highest = func.coalesce(func.max(table.c.number), -1)
+        with self._study(study) as (connection, study_id):
+            return int(connection.execute(select(highest).where(_of(table, study_id))).scalar_one())
+
+    def view(self, study: str, view: str, order: str, size: int) -> Iterator[ViewPart]:
+        """A public view's rows of a study in the order of some columns, at most `size` at a time.
+
+        There is a part without rows where the study has none, so that the columns are known.
+        """
+        query = text(f"SELECT * FROM {view} WHERE study = :study ORDER BY {order}")
+        with self._study(study) as (connection, _):
+            streaming = connection.execution_options(yield_per=size)
+            result = streaming.execute(query, {"study": study})
+            names = tuple(result.keys())
+            yield names, ()
+            for rows in result.partitions(size):
+                yield names, rows
+
     @contextmanager
     def _connect(self) -> Iterator[Connection]:
-        with explained(self._engine), self._engine.connect() as connection:
+        with explained(self._engine), readable_text(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
@@ -218,6 +268,12 @@ def _rows(table: Table, study_id: int) -> Select[Any]:
 def _in_order(table: Table, study_id: int, *order: str, number: int | None = None) -> Select[Any]:
     query = _rows(table, study_id).order_by(table.c.number, *(table.c[name] for name in order))
     return query if number is None else query.where(table.c.number == number)
+
+
+def _within(query: Select[Any], table: Table, numbers: range | None) -> Select[Any]:
+    if numbers is None:
+        return query
+    return query.where(table.c.number >= numbers.start, table.c.number < numbers.stop)
 
 
 def _runs_by_study() -> Select[Any]:
@@ -257,8 +313,16 @@ def _trials_with_recipes(study_id: int) -> Select[Any]:
     )
 
 
+def _decoded(text: str) -> Any:
+    """What JSON text says; DatabaseUnavailable where it is no JSON."""
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError) as error:
+        raise damaged(f"text that is not JSON ({error})") from error
+
+
 def _objects(text: str) -> tuple[Json, ...]:
-    return tuple(json.loads(text))
+    return tuple(_decoded(text))
 
 
 def _summary(study: Row[Any], run: Row[Any], counts: Row[Any] | None) -> StudySummary:
@@ -279,11 +343,11 @@ def _summary(study: Row[Any], run: Row[Any], counts: Row[Any] | None) -> StudySu
 def _study_row(row: Row[Any], runs: list[RunRow]) -> StudyRow:
     return StudyRow(
         name=row.name,
-        space=json.loads(row.space),
+        space=_decoded(row.space),
         objectives=_objects(row.objectives),
         constraints=_objects(row.constraints),
-        settings=json.loads(row.settings),
-        environment=json.loads(row.environment),
+        settings=_decoded(row.settings),
+        environment=_decoded(row.environment),
         created_at=row.created_at,
         chosen=row.chosen,
         runs=tuple(runs),
@@ -301,7 +365,7 @@ def _trial_row(row: Row[Any], objectives: list[float | None] | None) -> TrialRow
         role=row.role,
         state=row.state,
         candidate=row.candidate,
-        parameters=json.loads(row.parameters),
+        parameters=_decoded(row.parameters),
         steps=_objects(row.steps),
         objectives=None if objectives is None else tuple(objectives),
         verdict=row.verdict,

@@ -21,10 +21,11 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.types import TypeEngine
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 metadata = MetaData()
 
@@ -108,6 +109,8 @@ runs = Table(
     Index("tune_runs_study", "study_id"),
 )
 
+_RUNNING = text("state = 'running'")  # few of many
+
 trials = Table(
     "tune_trials",
     metadata,
@@ -131,6 +134,7 @@ trials = Table(
     Column("origin", Text),  # "STUDY#NUMBER": taken over from another study
     Index("tune_trials_states", "study_id", "role", "state", "verdict", "reason"),
     Index("tune_trials_front", "study_id", "on_front", "front_since"),
+    Index("tune_trials_running", "study_id", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
     sqlite_with_rowid=False,
 )
 
@@ -252,6 +256,7 @@ events = Table(
     Column("number", Integer),
     Column("body", Text, nullable=False),  # JSON
     UniqueConstraint("study_id", "id", name="tune_events_study"),
+    Index("tune_events_kinds", "study_id", "kind", "id"),  # few of many: lessons, rungs, ...
 )
 
 # Emptied when a trial is tried again.

@@ -31,7 +31,7 @@ FROM tune_studies s""",
 SELECT s.name AS study, t.number, t.role, t.state, t.verdict,
     {_OBJECTIVES},
     t.seconds, t.on_front, t.front_since, t.front_until, t.started_at, t.finished_at,
-    t.reason, t.message, t.failed_where, t.deterministic, t.log, t.origin,
+    t.reason, t.message, t.failed_where, t.deterministic, t.log, t.origin, t.run_id AS run,
     (SELECT c.candidate FROM tune_candidates c
      WHERE c.study_id = t.study_id AND c.number = t.number) AS candidate,
     (SELECT c.parameters FROM tune_candidates c
@@ -72,11 +72,12 @@ FROM tune_studies s JOIN tune_trials t ON t.study_id = s.id
 WHERE t.on_front""",
     "tuner_stages": """
 SELECT s.name AS study, g.number, g.position, g.step, g.pass, g.key, g.outcome, g.cached,
-    g.seconds, g.bytes, g.peak_memory, g.log, g.started_at, g.finished_at, g.share
+    g.seconds, g.bytes, g.peak_memory, g.log, g.started_at, g.finished_at,
+    COALESCE(g.share, 1.0) AS share
 FROM tune_studies s JOIN tune_stages g ON g.study_id = s.id""",
     "tuner_runs": """
-SELECT s.name AS study, r.started_at, r.last_event_at, r.stopped_at, r.reason, r.owner,
-    r.last_event_at - r.started_at AS seconds
+SELECT s.name AS study, r.id AS run, r.started_at, r.last_event_at, r.stopped_at, r.reason,
+    r.owner, r.last_event_at - r.started_at AS seconds
 FROM tune_studies s JOIN tune_runs r ON r.study_id = s.id""",
     "tuner_confirmations": """
 SELECT s.name AS study, c.number, c.confirmed_at, c.estimates, c.baseline, c.verdict, c.constraints

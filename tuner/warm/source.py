@@ -92,7 +92,7 @@ def _parse(address: str) -> tuple[str | None, str | None]:
 def _open(db: str, stack: ExitStack) -> StudyReader:
     if "://" not in db and not Path(db).expanduser().exists():
         raise DatabaseError(f"there is no study database at {db}")
-    engine = open_engine(db)
+    engine = open_engine(db, read_only=True)
     stack.callback(engine.dispose)
     return StudyReader(engine)
 
