@@ -90,8 +90,8 @@ def _path(node: Node, what: str, base: Path, problems: Problems) -> Path | None:
         problems.add(node.place, f"{what}: {short(name)} is a folder, expected a file")
         return None
     looked = " or ".join(str(path) for path in tried)
-    problems.add(node.place, f"{what}: there is no file {looked}{name_hint(tried[0])}")
-    return None
+    problems.absent(node.place, f"{what}: there is no file {looked}{name_hint(tried[0])}")
+    return tried[0] if problems.elsewhere else None
 
 
 def _check_template(

@@ -286,7 +286,7 @@ class _Reader:
         else:
             looked = " or ".join(str(path) for path in tried)
             message = f"there is no file {looked}{name_hint(tried[0], ('.py',))}"
-        self._problems.add(node.place, f"{what}: {message}")
+        self._problems.absent(node.place, f"{what}: {message}")
         return None
 
     def _module(self, name: str, node: Node, what: str) -> Path | None:
@@ -295,7 +295,7 @@ class _Reader:
             beside = self._base / f"{name}.py"
             near = f"; did you mean {name}.py?" if is_file(beside) else name_hint(beside, (".py",))
             message = f"no module {name!r} of Python source is installed{near}"
-            self._problems.add(node.place, f"{what}: {message}")
+            self._problems.absent(node.place, f"{what}: {message}")
         return file
 
     def _parsed(self, file: Path, node: Node, what: str) -> Mapping[str, Signature | None] | None:

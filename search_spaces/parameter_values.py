@@ -56,7 +56,8 @@ def read_option(
             return _found_path(spec, node, base)
         return _usable(spec, node, what)
     except Fault as fault:
-        problems.add(fault.place, f"{what}: {fault.message}")
+        note = problems.absent if spec.type is Path else problems.add
+        note(fault.place, f"{what}: {fault.message}")
         return spec.default
 
 

@@ -46,16 +46,25 @@ class SpaceError(Exception):
 
 @dataclass(slots=True)
 class Problems:
-    """Collects what is wrong (`found`) and what is worth knowing (`notices`)."""
+    """Collects what is wrong (`found`) and what is worth knowing (`notices`).
+
+    `elsewhere`: the space was read and used on another machine; what this one lacks is no problem.
+    """
 
     found: list[Problem] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    elsewhere: bool = False
 
     def add(self, place: Place, message: str) -> None:
         """Note a problem; the same one at the same place is noted once."""
         problem = Problem(message, place.file, place.line)
         if problem not in self.found:
             self.found.append(problem)
+
+    def absent(self, place: Place, message: str) -> None:
+        """Note a file or the like that is not there, where it has to be."""
+        if not self.elsewhere:
+            self.add(place, message)
 
     def notice(self, place: Place, message: str) -> None:
         """Note what is no problem, but should be told."""

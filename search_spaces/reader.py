@@ -68,14 +68,20 @@ def read_space(source: Path, vocabulary: Vocabulary, overrides: Overrides | None
 
 
 def parse_space(
-    text: str, path: Path | None, vocabulary: Vocabulary, overrides: Overrides | None = None
+    text: str,
+    path: Path | None,
+    vocabulary: Vocabulary,
+    overrides: Overrides | None = None,
+    *,
+    elsewhere: bool = False,
 ) -> Reading:
     """Check the text of a space file; SpaceError with everything that is wrong.
 
     `path` names the file in messages, and relative paths start from its folder; None: from the
-    current directory.
+    current directory. `elsewhere`: it was used on another machine and will not be used here, so
+    that its model, files and libraries need not be here.
     """
-    problems = Problems()
+    problems = Problems(elsewhere=elsewhere)
     reader = _Reader(path, vocabulary, overrides or Overrides(), problems)
     space = reader.read(text)
     problems.raise_if_any()
@@ -111,8 +117,9 @@ class _Reader:
         search = self._search()
         limits = self._block("limits", lambda node: read_limits(node, self._problems))
         self._check_whole(pipeline, goals, search, data)
-        self._check_installed(pipeline, goals)
-        if pipeline.complete:
+        if not self._problems.elsewhere:
+            self._check_installed(pipeline, goals)
+        if pipeline.complete and not self._problems.elsewhere:
             self._check_formats(pipeline, goals, task, model)
         if self._problems.found or model is None or task is None:
             return None
@@ -201,7 +208,8 @@ class _Reader:
             label = None if data is None else data.label
             specs = self._vocabulary.evaluators
             check_labels(goals.evaluators, specs, goals.places, label, self._problems)
-        check_available(goals, self._vocabulary, self._problems)
+        if not self._problems.elsewhere:
+            check_available(goals, self._vocabulary, self._problems)
         self._check_trained(pipeline)
         if search.strategy == "grid":
             self._check_grid(pipeline)

@@ -15,7 +15,7 @@ from search_spaces.node_values import (
     whole,
 )
 from search_spaces.problems import Problems
-from search_spaces.references import Reference, parse_reference
+from search_spaces.references import Reference, ReferenceError, parse_reference
 from search_spaces.space import Limits, SearchSettings
 from search_spaces.units import parse_duration, parse_size
 from search_spaces.vocabulary import TASKS
@@ -58,7 +58,16 @@ def read_limits(node: Node, problems: Problems) -> Limits:
 def read_model(node: Node, base: Path, problems: Problems) -> Reference | None:
     """The model; a relative folder is looked for in `base`, then in the current directory."""
     expected = "a local folder, a hub id (org/name) or pypi:PACKAGE==VERSION/path/in/package"
-    return parsed(node, "model", expected, lambda t: parse_reference(t, base), problems)
+
+    def reference(found: str) -> Reference:
+        try:
+            return parse_reference(found, base)
+        except ReferenceError:
+            if not problems.elsewhere:
+                raise
+            return Reference("path", found, path=base / found)
+
+    return parsed(node, "model", expected, reference, problems)
 
 
 def read_task(node: Node, problems: Problems) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from search_spaces.candidates import build
 from search_spaces.catalog import find_space, read_text, shipped
-from search_spaces.problems import SpaceError
+from search_spaces.problems import SpaceError, listed
 from search_spaces.space import Space
 from search_spaces.vocabulary import Value
 from tuner.cli.arguments import DEFAULT_DB
@@ -109,7 +109,9 @@ def _notes(study: Reranked, space: Space, path: Path) -> Iterator[str]:
         return
     if now != study.info.space.get("text"):
         yield f"{path} was changed since the study was made"
-    if not _same_pipeline(study, space):
+    if study.evidence.lacking:
+        yield f"the command needs {listed(study.evidence.lacking, 'and')}, not installed here"
+    elif not _same_pipeline(study, space):
         yield "the study's command changed the space with --set: give the same again"
 
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from evaluators import all_evaluators
 from evaluators.base import (
     Estimate,
     Evaluator,
@@ -20,17 +18,14 @@ from evaluators.base import (
     MeasurementError,
     NotEnoughSamples,
 )
-from evaluators.function import function_evaluators
 from evaluators.timed import TimedEvaluator
 from evaluators.timing import Logarithm, Spread, Timeline
-from search_spaces import Overrides, parse_space
 from search_spaces.constraints import Constraint, Objective
 from search_spaces.expressions import ExpressionError, parse_constraint, parse_objective
-from search_spaces.problems import SpaceError
 from search_spaces.references import Reference
 from search_spaces.space import Space
 from search_spaces.vocabulary import Aspect, MetricSpec, Vocabulary
-from tuner.registry import vocabulary, vocabulary_of
+from tuner.review.stored_space import StoredSpace, stored_space
 from tuner.search.judging import Judge, Numbers
 from tuner.study.api import Study, Trial
 from tuner.study.events import BASELINE
@@ -74,40 +69,34 @@ class Evidence:
     # The words: metrics, evaluators, the study's own question
 
     @cached_property
-    def _reading(self) -> tuple[Space | None, str | None]:
+    def _reading(self) -> StoredSpace:
         """The space as it was, or why it cannot be read any more."""
-        info = self.study.info.space
-        text, path = str(info.get("text") or ""), info.get("path")
-        place = None if path is None else Path(path)
-        ways = (Overrides(), Overrides(model=info.get("model")), Overrides(build_only=True))
-        problem = None
-        for way in ways:
-            try:
-                return parse_space(text, place, vocabulary(), way).space, None
-            except SpaceError as error:
-                problem = problem or str(error.problems[0])
-        return None, problem
+        return stored_space(self.study)
 
     @property
     def space(self) -> Space | None:
         """The space without what a command line changed in it; None where it cannot be read."""
-        return self._reading[0]
+        return self._reading.space
 
     @property
     def problem(self) -> str | None:
         """Why the space cannot be read any more; None where it can."""
-        return self._reading[1]
+        return self._reading.problem
+
+    @property
+    def lacking(self) -> Sequence[str]:
+        """The passes and evaluators of the study that are not installed here."""
+        return self._reading.lacking
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """What may be asked: the metrics that are installed, and the space's own."""
-        return vocabulary() if self.space is None else vocabulary_of(self.space)
+        """What may be asked: what is installed, the space's own, and what the study measured."""
+        return self._reading.words
 
     @cached_property
     def evaluators(self) -> Mapping[str, Evaluator]:
         """Every evaluator, the space's own too."""
-        own = {} if self.space is None else function_evaluators(self.space)
-        return all_evaluators() | own
+        return self._reading.evaluators
 
     @cached_property
     def question(self) -> Question:
