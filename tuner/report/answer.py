@@ -32,6 +32,7 @@ from tuner.report.words import (
 )
 from tuner.review.shortfall import shortfall_of
 from tuner.study.api import Study, Trial
+from tuner.study.rows import ConstraintRow
 
 Json = Mapping[str, Any]
 
@@ -107,7 +108,7 @@ def _print_chosen(console: Console, study: Study, best: Trial) -> None:
     line = f"Chosen: #{best.number}  {' '.join(texts)}"
     for row in textwrap.wrap(line, WIDTH - 1, subsequent_indent="  ", break_on_hyphens=False):
         console.print(Text(row))
-    for row in textwrap.wrap(_why(study, best), WIDTH - 3):
+    for row in textwrap.wrap(why_chosen(study, best), WIDTH - 3):
         console.print(Text(f"  {row}"))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("", "search (95 % interval)", "confirmed on held-out", "baseline"):
@@ -126,23 +127,27 @@ def _print_bracket(console: Console, study: Study) -> None:
 
 
 def _print_floors(console: Console, study: Study) -> None:
+    for line in floor_lines(study):
+        for row in textwrap.wrap(line, WIDTH - 1, initial_indent="  ", subsequent_indent="    "):
+            console.print(Text(row))
+
+
+def floor_lines(study: Study) -> list[str]:
     """What accuracy is to be read against, and whether the data flatters it."""
     check = study.data_check
     asked = (*study.info.objectives, *study.info.constraints)
     if check is None or all(a["metric"] != "accuracy" for a in asked):
-        return
+        return []
     lines = [
         f"accuracy floors on {split}: {Floors.from_json(data)}"
         for split, data in check["floors"].items()
     ]
     findings = DataReport.from_json(check["report"]).warnings
-    lines += [f"warning: {f.message}" for f in findings if f.kind == "leaked"]
-    for line in lines:
-        for row in textwrap.wrap(line, WIDTH - 1, initial_indent="  ", subsequent_indent="    "):
-            console.print(Text(row))
+    return lines + [f"warning: {f.message}" for f in findings if f.kind == "leaked"]
 
 
-def _why(study: Study, best: Trial) -> str:
+def why_chosen(study: Study, best: Trial) -> str:
+    """Why it is this one, in a line."""
     if not study.front:
         if best.objectives is None:
             return "the first that was built; not every metric could be measured of any"
@@ -177,7 +182,7 @@ def _print_nearest(console: Console, study: Study) -> None:
     for trial in nearest:
         for constraint in trial.constraints:
             if constraint.verdict != "feasible":
-                _print_wrapped(console, f"#{trial.number} {_missed(study, trial, constraint)}")
+                _print_wrapped(console, f"#{trial.number} {missed_text(study, trial, constraint)}")
     refuted = [lines for t in study.nearest if (lines := refuted_lines(study, t, WIDTH - 1))]
     for line in itertools.chain(*refuted[:_NEAREST]):
         console.print(Text(line))
@@ -191,8 +196,10 @@ def _print_wrapped(console: Console, line: str) -> None:
         console.print(Text(row))
 
 
-def _missed(study: Study, trial: Trial, constraint: Any) -> str:
-    unit = trial.metrics[metric_name(constraint.metric, constraint.statistic)].unit
+def missed_text(study: Study, trial: Trial, constraint: ConstraintRow) -> str:
+    """`misses latency<50ms by 3.1 ms (6.2%): it has 53.1 ms`."""
+    metric = trial.metrics.get(metric_name(constraint.metric, constraint.statistic))
+    unit = "" if metric is None else metric.unit
     value, limit = constraint.value or 0.0, constraint.limit or 0.0
     gap = format_quantity(abs(value - limit), unit)
     if constraint.verdict == "undecided":

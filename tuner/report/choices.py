@@ -11,7 +11,6 @@ import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from search_spaces.candidates import (
@@ -23,11 +22,9 @@ from search_spaces.candidates import (
     option_count,
     plain,
 )
-from search_spaces.problems import SpaceError
-from search_spaces.reader import parse_space
 from search_spaces.space import Choices, Range, Space, Step, steps_of
 from search_spaces.vocabulary import Aspect, Value, Vocabulary
-from tuner.registry import vocabulary
+from tuner.review.stored_space import stored_space
 from tuner.search.effects import Data
 from tuner.search.factors import Factor
 from tuner.search.strategies.base import uniform
@@ -178,14 +175,9 @@ class Chosen:
     @cached_property
     def _reading(self) -> _Reading | None:
         """None where the space cannot be read, or is not the one that was searched."""
-        info = self._study.info.space
-        text, path = info.get("text"), info.get("path")
-        if not isinstance(text, str):
-            return None
-        try:
-            words = vocabulary()
-            space = parse_space(text, None if path is None else Path(path), words).space
-        except (SpaceError, OSError):
+        stored = stored_space(self._study)
+        words, space = stored.words, stored.space
+        if space is None:
             return None
         domains: dict[str, Choices | Range] = {}
         rng = random.Random(0)

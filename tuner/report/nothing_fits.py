@@ -41,7 +41,7 @@ def print_prices(console: Console, study: Study, shortfall: Shortfall, width: in
         return
     first, *others = shortfall.bindings
     console.print()
-    _wrap(console, _headline(first, alternatives=bool(others)), width)
+    _wrap(console, headline(first, alternatives=bool(others)), width)
     console.print(_price_table(study, first, width))
     for line in _notes(study, first):
         _wrap(console, line, width)
@@ -49,7 +49,8 @@ def print_prices(console: Console, study: Study, shortfall: Shortfall, width: in
         _wrap(console, _in_short(study, other), width)
 
 
-def _headline(binding: Binding, *, alternatives: bool) -> str:
+def headline(binding: Binding, *, alternatives: bool) -> str:
+    """What keeps everything out, in a sentence; `alternatives`: something else would do too."""
     if not any(p.state == "" for p in binding.prices):
         return (
             f"{listed(binding.constraints, 'and')} kept out all that came near, before it was "
@@ -71,7 +72,7 @@ def _price_table(study: Study, binding: Binding, width: int) -> Table:
     table.add_column("#", justify="right", no_wrap=True)
     for objective in study.info.objectives:
         table.add_column(metric_name(objective["metric"], objective["statistic"]), justify="right")
-    remarks = [_remark(price) for price in binding.prices[:_STEPS]]
+    remarks = [remark_text(price) for price in binding.prices[:_STEPS]]
     if any(remarks):
         table.add_column("", overflow="fold")
     before: Trial | None = None
@@ -125,7 +126,8 @@ def _unit(study: Study, objective: Json) -> str:
     return next((t.metrics[name].unit for t in trials if name in t.metrics), "")
 
 
-def _remark(price: Price) -> str:
+def remark_text(price: Price) -> str:
+    """What is to be known of a price's trial; "" where nothing is."""
     if price.state:
         return STATES.get(price.state, "not all measured")
     if price.undecided:

@@ -131,15 +131,16 @@ def _share_json(importance: Importance) -> dict[str, Any]:
 
 def short_lines(study: Study) -> list[str]:
     """For each metric asked for the choices that matter most, a line each; empty: none is clear."""
-    found = reasons(study)
-    lines = [
-        f"  {reason.metric}: {text}"
-        for reason in found
-        for text in _clearest(reason, _names(found))
-    ]
+    lines = [f"  {line}" for line in clearest_lines(reasons(study))]
     if not lines:
         return []
     return [f"What mattered (more: tune why {study.name})", *lines]
+
+
+def clearest_lines(found: Sequence[Reason]) -> list[str]:
+    """`accuracy: lora.r 16 -> 4  -3.1 points (-5.0 to -1.2)`: what matters most and is clear."""
+    names = names_of(found)
+    return [f"{r.metric}: {text}" for r in found for text in _clearest(r, names)]
 
 
 def _clearest(reason: Reason, names: Mapping[str, str]) -> list[str]:
@@ -152,7 +153,7 @@ def _clearest(reason: Reason, names: Mapping[str, str]) -> list[str]:
             if known is None or _size(effect, reason) > _size(known, reason):
                 best[effect.decision] = effect
     ranked = sorted(best.values(), key=lambda e: -shares[e.decision])
-    return [f"{_step(e, names)}  {_change(e, reason)}" for e in ranked[:_SHORT]]
+    return [f"{step_text(e, names)}  {_change(e, reason)}" for e in ranked[:_SHORT]]
 
 
 def _size(effect: Effect, reason: Reason) -> float:
@@ -162,7 +163,7 @@ def _size(effect: Effect, reason: Reason) -> float:
 
 def print_why(console: Console, study: Study, found: Sequence[Reason]) -> None:
     """Importance bars and a table of effects for every metric."""
-    names = _names(found)
+    names = names_of(found)
     for reason in found:
         analysis = reason.analysis
         title = f"{reason.metric}: {plural(analysis.trials, 'different result')}"
@@ -200,7 +201,7 @@ def _share_text(importance: Importance) -> str:
 
 
 def _print_effects(console: Console, reason: Reason, names: Mapping[str, str]) -> None:
-    steps = [_step(effect, names) for effect in reason.analysis.effects]
+    steps = [step_text(effect, names) for effect in reason.analysis.effects]
     choices = max(map(len, steps), default=0)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("choice", overflow="fold", min_width=min(choices, 34))
@@ -221,7 +222,7 @@ def _print_wrapped(console: Console, text: str, indent: str) -> None:
             console.print(Text(row))
 
 
-def _names(found: Sequence[Reason]) -> Mapping[str, str]:
+def names_of(found: Sequence[Reason]) -> Mapping[str, str]:
     """Decisions by the names that a person needs to tell them apart."""
     return short_names(_decisions(found))
 
@@ -232,7 +233,7 @@ def _decisions(found: Sequence[Reason]) -> Iterator[str]:
         yield from reason.ruled_out
 
 
-def _step(effect: Effect, names: Mapping[str, str]) -> str:
+def step_text(effect: Effect, names: Mapping[str, str]) -> str:
     """`lora.r 16 -> 4`, `no lora`, `with lora`."""
     if "." not in effect.decision and isinstance(effect.value, bool):
         return f"with {effect.decision}" if effect.value else f"no {effect.decision}"
