@@ -1,0 +1,1 @@
+"""`tune dashboard`: one server that shows studies' reports and optuna-dashboard."""
