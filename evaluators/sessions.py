@@ -113,6 +113,7 @@ class Pair:
         return {
             "seconds": [block.seconds for block in self.blocks],
             "first": "baseline" if self.order[0] else "model",
+            "kernel": self.kernel,
             "disturbance": self.disturbance,
             "foreign": self.foreign,
             "kept": kept,

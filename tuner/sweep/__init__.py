@@ -1,0 +1,1 @@
+"""Nightly sweeps: many spaces in a row, night after night, and what became slower or worse."""
