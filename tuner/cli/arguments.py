@@ -19,7 +19,12 @@ COMMANDS = {
     "compare": "say whether two trials of a study really differ",
     "best": "show a finished study's answer again",
     "why": "say which choices decide a metric, and what each does to it",
+    "export": "write a study's tables as CSV or Parquet",
+    "report": "write a study as one HTML page that needs nothing else",
+    "card": "write a model card for the chosen model",
+    "dashboard": "show studies in a browser: reports and optuna-dashboard",
     "rerank": "answer a new question from a study's trials, without running anything",
+    "sweep": "run a plan of many spaces, night after night, and name regressions",
     "cache": "look at the store of stage results: ls, gc, why",
     "passes": "list the passes of a pipeline, or say all about one",
     "metrics": "list what can be measured, or say all about one evaluator",
@@ -213,6 +218,64 @@ def _best(parser: Parser) -> None:
     _list(parser)
 
 
+def _export(parser: Parser) -> None:
+    parser.add_argument("study", metavar="STUDY", help="the study's name (see tune list)")
+    parser.add_argument(
+        "--table",
+        metavar="NAME",
+        default="trials",
+        help="trials (one row each), params, metrics, constraints, stages, measurements, events, "
+        "front, runs, objectives, confirmations, or all",
+    )
+    _add_output(parser, "- (the terminal), FILE.csv, FILE.parquet; for all tables a folder")
+    parser.add_argument(
+        "--format", choices=("csv", "parquet"), help="where the file's name does not say it"
+    )
+    _add_db(parser)
+
+
+def _report(parser: Parser) -> None:
+    parser.add_argument("study", metavar="STUDY", help="the study's name (see tune list)")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", default="report.html", help="(report.html)"
+    )
+    parser.add_argument(
+        "--live", action="store_true", help="write it anew while the study runs; Ctrl-C ends that"
+    )
+    parser.add_argument("--every", metavar="TIME", help="how often to look, with --live (5s)")
+    _add_db(parser)
+
+
+def _card(parser: Parser) -> None:
+    parser.add_argument("study", metavar="STUDY", help="the study's name (see tune list)")
+    parser.add_argument("--trial", metavar="N", help="another trial than the chosen one")
+    _add_output(parser, "a Markdown file, or - (the terminal)")
+    _add_db(parser)
+
+
+def _add_output(parser: Parser, text: str) -> None:
+    parser.add_argument("-o", "--output", metavar="PATH", default="-", help=text)
+
+
+def _dashboard(parser: Parser) -> None:
+    parser.add_argument("study", nargs="*", metavar="STUDY", help="studies to show (default: all)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="where to listen (127.0.0.1: this machine alone)"
+    )
+    parser.add_argument("--port", type=_port, default=8080, help="8080; 0: any that is free")
+    parser.add_argument(
+        "--write", action="store_true", help="let notes be written; else nothing can be changed"
+    )
+    _add_db(parser)
+
+
+def _port(text: str) -> int:
+    number = int(text) if text.isdecimal() else -1
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number to 65535")
+    return number
+
+
 def _rerank(parser: Parser) -> None:
     parser.add_argument("study", metavar="STUDY", help="the study's name (see tune list)")
     group = parser.add_argument_group("the new question")
@@ -225,6 +288,23 @@ def _rerank(parser: Parser) -> None:
         "--drop-constraints", action="store_true", help="leave out the study's own constraints"
     )
     _list(parser)
+
+
+def _sweep(parser: Parser) -> None:
+    parser.add_argument("plan", metavar="PLAN", help="a plan (YAML); docs/sweeps.md")
+    text = "the night's name (today's date, or that of a night that was cut off)"
+    parser.add_argument("--night", metavar="NAME", help=text)
+    text = "compare with this night (the latest that was no regression)"
+    parser.add_argument("--baseline", metavar="NIGHT", help=text)
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="ENTRY", help="run this entry (repeatable)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would run")
+    parser.add_argument("--junit", metavar="FILE", help="write the verdicts as JUnit XML")
+    parser.add_argument("--github", action="store_true", help="print annotations for GitHub")
+    parser.add_argument("--json", action="store_true", help="events and verdict as JSON lines")
+    parser.add_argument("--quiet", action="store_true", help="only the verdict")
+    _add_store(parser)
 
 
 def _why(parser: Parser) -> None:
@@ -298,7 +378,12 @@ _BUILDERS = {
     "compare": _compare,
     "best": _best,
     "why": _why,
+    "export": _export,
+    "report": _report,
+    "card": _card,
+    "dashboard": _dashboard,
     "rerank": _rerank,
+    "sweep": _sweep,
     "cache": _cache,
     "passes": _passes,
     "metrics": _metrics,

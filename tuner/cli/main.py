@@ -42,6 +42,10 @@ def _dispatch(argv: list[str]) -> int:
             from tuner.cli import passes_command
 
             return passes_command.COMMANDS[arguments.command](arguments)
+        if arguments.command == "sweep":
+            from tuner.cli.sweep_command import sweep_command
+
+            return sweep_command(arguments)
         if arguments.command == "cache":
             from tuner.cli.cache_command import cache_command
 

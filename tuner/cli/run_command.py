@@ -26,7 +26,7 @@ def run_command(arguments: argparse.Namespace) -> int:
     from tuner.study.database import DatabaseError, DatabaseUnavailable
     from tuner.warm.source import WarmStartError
 
-    _quiet_libraries()
+    quiet_libraries()
     try:
         return _run(arguments, named)
     except DatabaseUnavailable as error:  # the command is right: another time it goes on
@@ -80,7 +80,7 @@ def _run(arguments: argparse.Namespace, named: spaces.Named) -> int:
     return 3 if study.nearest else 1
 
 
-def _quiet_libraries() -> None:
+def quiet_libraries() -> None:
     """Third-party noise belongs into the stages' logs, not on the screen."""
     warnings.filterwarnings("ignore", module="optuna")
     logging.getLogger("alembic").setLevel(logging.ERROR)

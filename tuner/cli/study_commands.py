@@ -1,4 +1,4 @@
-"""`tune list`, `show`, `compare`, `best`, `why`, `rerank`: a study's database, read and printed."""
+"""The commands that read a study's database and print: `tune list`, `show`, `best`, `why` ..."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import sys
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -20,7 +19,8 @@ from tuner.report.sessions import measurement_lines
 from tuner.report.why import UnknownMetricError, print_why, reasons, why_json
 from tuner.report.words import duration, ending, interval_text, metric_name, plural, value_text
 from tuner.study.api import Study, Trial
-from tuner.study.database import DatabaseError, open_engine
+from tuner.study.database import DatabaseError, DatabaseUnavailable, open_engine
+from tuner.study.database_errors import blaming_damage
 from tuner.study.events import BASELINE
 from tuner.study.reader import StudyNotFoundError, StudyReader
 
@@ -28,17 +28,12 @@ from tuner.study.reader import StudyNotFoundError, StudyReader
 def run(arguments: argparse.Namespace) -> int:
     """Run the command; the exit code."""
     try:
-        reader = _open(arguments.db)
-        return _COMMANDS[arguments.command](arguments, reader)
+        engine = open_engine(arguments.db, read_only=True)
+        with blaming_damage(engine):
+            return _COMMANDS[arguments.command](arguments, StudyReader(engine))
     except (DatabaseError, StudyNotFoundError) as error:
         print(f"tune {arguments.command}: {error}", file=sys.stderr)
-        return 2
-
-
-def _open(db: str) -> StudyReader:
-    if "://" not in db and not Path(db).expanduser().exists():
-        raise DatabaseError(f"there is no study database at {db}; say where it is with --db")
-    return StudyReader(open_engine(db))
+        return 1 if isinstance(error, DatabaseUnavailable) else 2
 
 
 def _list(arguments: argparse.Namespace, reader: StudyReader) -> int:
@@ -120,6 +115,35 @@ def _rerank(arguments: argparse.Namespace, reader: StudyReader) -> int:
     return rerank_study(arguments, study, reader)
 
 
+def _export(arguments: argparse.Namespace, reader: StudyReader) -> int:
+    from tuner.cli.export_command import export_study
+
+    return export_study(arguments, reader)
+
+
+def _report(arguments: argparse.Namespace, reader: StudyReader) -> int:
+    from tuner.cli.report_command import report_study
+
+    return report_study(arguments, reader)
+
+
+def _card(arguments: argparse.Namespace, reader: StudyReader) -> int:
+    from tuner.cli.card_command import write_card
+
+    study = Study(reader, arguments.study)
+    _ = study.info
+    trial = study.best if arguments.trial is None else _find_trial(study, arguments.trial)
+    if trial is None and arguments.trial is not None:
+        return _no_trial("card", study, arguments.trial)
+    return write_card(arguments, study, trial)
+
+
+def _dashboard(arguments: argparse.Namespace, reader: StudyReader) -> int:
+    from tuner.cli.dashboard_command import show_dashboard
+
+    return show_dashboard(arguments, reader)
+
+
 def _no_trial(command: str, study: Study, name: str) -> int:
     numbers = f"0 to {len(study.trials) - 1}, or baseline" if study.trials else "none yet"
     print(f"tune {command}: no trial {name!r}; trials: {numbers}", file=sys.stderr)
@@ -135,8 +159,9 @@ def _show_study(arguments: argparse.Namespace, study: Study) -> int:
         out.print(Text(f"{key:<13}{study.info.space.get(key)}"), soft_wrap=True)
     out.print(f"objectives   {', '.join(o['text'] for o in study.info.objectives)}")
     out.print(Text(f"constraints  {', '.join(c['text'] for c in study.info.constraints)}"))
-    for start in range(0, len(study.trials), 10):
-        out.print(trials_table(study, study.trials[start : start + 10], study.best))
+    trials, best = study.trials, study.best  # asked for once: there may be many thousands
+    for start in range(0, len(trials), 10):
+        out.print(trials_table(study, trials[start : start + 10], best))
     return 0
 
 
@@ -193,5 +218,9 @@ _COMMANDS = {
     "compare": _compare,
     "best": _best,
     "why": _why,
+    "export": _export,
+    "report": _report,
+    "card": _card,
+    "dashboard": _dashboard,
     "rerank": _rerank,
 }

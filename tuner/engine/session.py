@@ -44,7 +44,15 @@ from tuner.warm.start import warm_start
 NO_WARM_START = "none"
 """In place of a study: begin with nothing."""
 
-_LIBRARIES = ("optuna", "torch", "transformers", "peft", "onnxruntime", "onnxruntime-genai")
+_LIBRARIES = (
+    "tuner",
+    "optuna",
+    "torch",
+    "transformers",
+    "peft",
+    "onnxruntime",
+    "onnxruntime-genai",
+)
 
 
 @dataclass(frozen=True)
