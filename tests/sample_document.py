@@ -205,7 +205,10 @@ def _on_front(number: int) -> bool:
 
 
 def _front(trials: int, objectives: int, value: str) -> Front:
-    names = (("latency", "s", "minimize"), ("accuracy", "fraction", "maximize"))
+    names: tuple[tuple[str, str, str], ...] = (
+        ("latency", "s", "minimize"),
+        ("accuracy", "fraction", "maximize"),
+    )
     names = (*names, ("size", "B", "minimize"))[:objectives]
     axes = tuple(Axis(n, n, unit, "quantity", way, "SELECT 1") for n, unit, way in names)
     points = tuple(

@@ -17,7 +17,7 @@ from search_spaces.space import Space
 from tuner.engine.session import Request, Session, open_session, wait_for_ever
 from tuner.execution.making import TrialFailed
 from tuner.execution.trial import insist
-from tuner.report.output import write_answer, write_summary
+from tuner.report.output import write_answer, write_report, write_summary
 from tuner.study.api import Study
 from tuner.study.database import DatabaseError
 from tuner.study.events import StudyStopped
@@ -34,7 +34,10 @@ class Interrupted(KeyboardInterrupt):
 
 
 def run(request: Request) -> Study:
-    """Work on the study until its budget is spent, write the answer, and return the study."""
+    """Work on the study until its budget is spent, write the answer, and return the study.
+
+    For a night nothing is written beside the database: what it measured is what is wanted.
+    """
     with ExitStack() as stack:
         stack.enter_context(_sigterm_interrupts())
         session = open_session(request, stack)
@@ -59,13 +62,14 @@ def run(request: Request) -> Study:
             if reason != _NOT_TO_BE_WRITTEN:
                 session.emit(StudyStopped(reason, chosen, time.monotonic() - started))
         study = Study(session.reader, session.study, reason)
-        if chosen is not None:
-            folder = request.output or default_output(session.study)
+        folder = request.output or default_output(session.study)
+        if chosen is not None and request.night is None:
             with session.cooperation.turn("answer", wait_for_ever):
                 _write_answer(session, folder, study, request.space, chosen)
             study.output = folder
-        elif study.trials:
-            write_summary(request.output or default_output(session.study), study)
+        elif study.trials and request.night is None:
+            write_summary(folder, study)
+            write_report(folder, study, session.reader)
         study.load()
         return study
 
@@ -75,6 +79,7 @@ def _write_answer(session: Session, folder: Path, study: Study, space: Space, ch
         write_answer(folder, study, space, session.tuning.model_of(chosen).model)
 
     insist(session.store, write)
+    write_report(folder, study, session.reader)
 
 
 def default_output(study: str) -> Path:

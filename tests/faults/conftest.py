@@ -209,10 +209,10 @@ def _case(folder: Path) -> Case:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """An empty disk of 2 MB, or a skip where none may be mounted."""
+    """An empty disk of 20 MB, or a skip where none may be mounted."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    _mount("-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder))
+    _mount("-t", "tmpfs", "-o", "size=20m", "tmpfs", str(folder))
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 

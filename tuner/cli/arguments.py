@@ -49,7 +49,8 @@ commands (tune COMMAND --help):
 {commands}
 
 exit codes: 0 a feasible model was found; 1 the run failed; 2 the command or the
-space is wrong; 3 nothing feasible; 130 interrupted (the state is saved)
+space is wrong; 3 nothing feasible; 4 a sweep found a regression;
+130 interrupted (the state is saved)
 """
 
 

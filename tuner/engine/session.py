@@ -61,7 +61,8 @@ class Request:
 
     `warm_start`: studies to begin with, as `warm.source.find_origins` takes them. `workers`: how
     many candidates are tried at once. `retry_failed`: those that failed are tried again. `night`:
-    what was not measured for it is measured again; stages come from the store all the same.
+    what was not measured for it is measured again, and no answer is written; stages come from the
+    store all the same.
     """
 
     space: Space

@@ -235,4 +235,4 @@ def _print_footer(console: Console, study: Study) -> None:
     console.print(f"{', '.join(counts)}, {duration(study.seconds)} in all")
     console.print(Text(f"study  {study.name}"), soft_wrap=True)
     if study.output is not None:
-        console.print(Text(f"answer {study.output}/ (model/, recipe.yaml, summary.json)"))
+        console.print(Text(f"answer {study.output}/ (model/, recipe.yaml, report.html)"))

@@ -1,4 +1,4 @@
-"""Writes the answer's folder: the model, its recipe, the summary and the front.
+"""Writes the answer's folder: the model, its recipe, the summary, the front and the report.
 
 Each file is written whole or not at all. Knows nothing of how the study was made.
 """
@@ -24,6 +24,7 @@ from tuner.report.recipe import recipe_text
 from tuner.report.why import reasons, why_json
 from tuner.review.shortfall import Shortfall, prices_json, shortfall_of
 from tuner.study.api import Study, Trial
+from tuner.study.reader import StudyReader
 
 _MARK = ".tune.json"  # in model/: which trial's model it is
 
@@ -60,6 +61,18 @@ def write_summary(folder: Path, study: Study) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _put(folder / "summary.json", json.dumps(summary(study), indent=2, ensure_ascii=False))
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+
+
+def write_report(folder: Path, study: Study, reader: StudyReader) -> None:
+    """Write `report.html`, the study as one page. OutputError."""
+    from tuner.report.page.collect import collect
+    from tuner.report.page.render import render
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _put(folder / "report.html", render(collect(study, reader)))
     except OSError as error:
         raise _cannot_write(folder, error) from error
 

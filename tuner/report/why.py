@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from rich import box
 from rich.console import Console
@@ -26,6 +27,9 @@ from tuner.study.api import Study
 _SHORT = 2  # choices per metric after an answer
 _BAR = 20  # characters
 _MOST = 79
+
+
+_known: WeakKeyDictionary[Study, dict[str, Reason]] = WeakKeyDictionary()
 
 
 class UnknownMetricError(Exception):
@@ -49,6 +53,7 @@ class Reason:
 def reasons(study: Study, metrics: Sequence[str] = ()) -> list[Reason]:
     """Of the metrics named, else of those that the study's objectives and constraints ask for.
 
+    Worked out once for a study: the terminal, the summary and the report tell the same.
     UnknownMetricError where no trial has one that is named.
     """
     chosen = Chosen(study)
@@ -59,7 +64,11 @@ def reasons(study: Study, metrics: Sequence[str] = ()) -> list[Reason]:
                 f"no trial of {study.name} has {name!r}; measured: {', '.join(known) or 'nothing'}"
                 f"{hint(name, known)}"
             )
-    return [_reason(chosen.question(name)) for name in metrics or _asked(study)]
+    there = _known.setdefault(study, {})
+    for name in metrics or _asked(study):
+        if name not in there:
+            there[name] = _reason(chosen.question(name))
+    return [there[name] for name in metrics or _asked(study)]
 
 
 def _asked(study: Study) -> list[str]:

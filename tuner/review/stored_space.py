@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import yaml
 
@@ -52,8 +53,20 @@ class StoredSpace:
     lacking: tuple[str, ...] = ()
 
 
+_known: WeakKeyDictionary[Study, StoredSpace] = WeakKeyDictionary()
+
+
 def stored_space(study: Study) -> StoredSpace:
-    """The space of a study, first as this machine has it, then with what it lacks stood in for."""
+    """The space of a study, first as this machine has it, then with what it lacks stood in for.
+
+    Read once for each `Study`.
+    """
+    if study not in _known:
+        _known[study] = _stored_space(study)
+    return _known[study]
+
+
+def _stored_space(study: Study) -> StoredSpace:
     installed = vocabulary()
     space, problem = _read(study, installed, elsewhere=False)
     words, absent = installed, dict[str, Evaluator]()

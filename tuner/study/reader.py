@@ -6,27 +6,25 @@ May read while another process writes. Knows nothing of the events that wrote th
 from __future__ import annotations
 
 import difflib
-import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, Table, case, func, select, text
 
+from tuner.study import row_reading as rows_of
 from tuner.study import schema
 from tuner.study.database import explained, place
-from tuner.study.database_errors import damaged, readable_text
+from tuner.study.database_errors import readable_text
 from tuner.study.rows import (
     ConfirmedRow,
     ConstraintRow,
     EventRow,
-    Json,
     MeasurementKey,
     MeasurementRow,
     MetricRow,
     RungRow,
-    RunRow,
     StageRow,
     StudyRow,
     StudySummary,
@@ -63,7 +61,7 @@ class StudyReader:
             rows = connection.execute(select(schema.studies)).all()
             runs = {r.study_id: r for r in connection.execute(_runs_by_study())}
             counts = {r.study_id: r for r in connection.execute(_counts_by_study())}
-        summaries = [_summary(row, runs[row.id], counts.get(row.id)) for row in rows]
+        summaries = [rows_of.summary(row, runs[row.id], counts.get(row.id)) for row in rows]
         return sorted(summaries, key=lambda s: s.last_event_at, reverse=True)
 
     def study(self, name: str) -> StudyRow:
@@ -72,7 +70,7 @@ class StudyReader:
             table = schema.studies
             row = connection.execute(select(table).where(table.c.id == study_id)).one()
             runs = connection.execute(_rows(schema.runs, study_id).order_by(schema.runs.c.id))
-            return _study_row(row, [_run_row(run) for run in runs])
+            return rows_of.study_row(row, [rows_of.run_row(run) for run in runs])
 
     def trials(self, study: str, numbers: range | None = None) -> list[TrialRow]:
         """Every trial, or those within `numbers`, with their recipes and objectives."""
@@ -83,7 +81,7 @@ class StudyReader:
                 objectives[row.number].append(row.value)
             trials = _within(_trials_with_recipes(study_id), schema.trials, numbers)
             rows = connection.execute(trials).all()
-        return [_trial_row(row, objectives.get(row.number)) for row in rows]
+        return [rows_of.trial_row(row, objectives.get(row.number)) for row in rows]
 
     def metrics(
         self, study: str, number: int | None = None, numbers: range | None = None
@@ -93,7 +91,7 @@ class StudyReader:
         with self._study(study) as (connection, study_id):
             query = _in_order(schema.metrics, study_id, *order, number=number)
             query = _within(query, schema.metrics, numbers)
-            return [_metric_row(row) for row in connection.execute(query)]
+            return [rows_of.metric_row(row) for row in connection.execute(query)]
 
     def constraints(
         self, study: str, number: int | None = None, numbers: range | None = None
@@ -105,13 +103,13 @@ class StudyReader:
         with self._study(study) as (connection, study_id):
             query = _in_order(schema.constraints, study_id, "position", number=number)
             query = _within(query, schema.constraints, numbers)
-            return [_constraint_row(row) for row in connection.execute(query)]
+            return [rows_of.constraint_row(row) for row in connection.execute(query)]
 
     def stages(self, study: str, number: int | None = None) -> list[StageRow]:
         """The stages of one trial, or of all, in the order of the pipeline."""
         with self._study(study) as (connection, study_id):
             query = _in_order(schema.stages, study_id, "position", number=number)
-            return [_stage_row(row) for row in connection.execute(query)]
+            return [rows_of.stage_row(row) for row in connection.execute(query)]
 
     def measurements(self, study: str, number: int | None = None) -> list[MeasurementRow]:
         """What was measured in one trial, or in all, raw, in the order of measuring."""
@@ -124,7 +122,7 @@ class StudyReader:
                 .order_by(table.c.measured_at, table.c.evaluator)
             )
             query = query if number is None else query.where(table.c.number == number)
-            return [_measurement_row(row) for row in connection.execute(query)]
+            return [rows_of.measurement_row(row) for row in connection.execute(query)]
 
     def measurement_keys(self, study: str) -> list[MeasurementKey]:
         """Under which keys everything was measured, in the order of trials, then of measuring."""
@@ -145,7 +143,7 @@ class StudyReader:
         found: dict[int, ConfirmedRow] = {}
         for row in rows:
             found.pop(row.number, None)
-            found[row.number] = _confirmed_row(row)
+            found[row.number] = rows_of.confirmed_row(row)
         return list(found.values())
 
     def events(self, study: str, after: int = 0, limit: int | None = None) -> list[EventRow]:
@@ -154,7 +152,7 @@ class StudyReader:
         with self._study(study) as (connection, study_id):
             query = _rows(table, study_id).where(table.c.id > after).order_by(table.c.id)
             rows = connection.execute(query.limit(limit)).all()
-        return [EventRow(r.id, r.at, r.kind, r.number, _decoded(r.body)) for r in rows]
+        return [rows_of.event_row(r) for r in rows]
 
     def events_of_kind(self, study: str, kind: str) -> list[EventRow]:
         """The log's events of one kind, such as "warm_started", in order."""
@@ -162,7 +160,7 @@ class StudyReader:
         with self._study(study) as (connection, study_id):
             query = _rows(table, study_id).where(table.c.kind == kind).order_by(table.c.id)
             rows = connection.execute(query).all()
-        return [EventRow(r.id, r.at, r.kind, r.number, _decoded(r.body)) for r in rows]
+        return [rows_of.event_row(r) for r in rows]
 
     def rungs(self, study: str) -> list[RungRow]:
         """What trials had reached after shares of their training, in order."""
@@ -192,7 +190,7 @@ class StudyReader:
         with self._study(study) as (connection, study_id):
             query = _rows(table, study_id).where(table.c.kind == kind).order_by(table.c.id.desc())
             r = connection.execute(query.limit(1)).first()
-        return None if r is None else EventRow(r.id, r.at, r.kind, r.number, _decoded(r.body))
+        return None if r is None else rows_of.event_row(r)
 
     def seconds_spent(self, study: str) -> float:
         """How long commands worked on the study, summed up: from a start to its last event."""
@@ -310,147 +308,4 @@ def _trials_with_recipes(study_id: int) -> Select[Any]:
         .join(recipes, same)
         .where(_of(trials, study_id))
         .order_by(trials.c.number)
-    )
-
-
-def _decoded(text: str) -> Any:
-    """What JSON text says; DatabaseUnavailable where it is no JSON."""
-    try:
-        return json.loads(text)
-    except (TypeError, ValueError) as error:
-        raise damaged(f"text that is not JSON ({error})") from error
-
-
-def _objects(text: str) -> tuple[Json, ...]:
-    return tuple(_decoded(text))
-
-
-def _summary(study: Row[Any], run: Row[Any], counts: Row[Any] | None) -> StudySummary:
-    names = ("trials", "complete", "feasible", "failures", "front")
-    numbers = {name: 0 if counts is None else int(getattr(counts, name)) for name in names}
-    return StudySummary(
-        name=study.name,
-        space=study.space_name,
-        model=study.model,
-        chosen=study.chosen,
-        seconds=run.seconds,
-        created_at=study.created_at,
-        last_event_at=run.last_event_at,
-        **numbers,
-    )
-
-
-def _study_row(row: Row[Any], runs: list[RunRow]) -> StudyRow:
-    return StudyRow(
-        name=row.name,
-        space=_decoded(row.space),
-        objectives=_objects(row.objectives),
-        constraints=_objects(row.constraints),
-        settings=_decoded(row.settings),
-        environment=_decoded(row.environment),
-        created_at=row.created_at,
-        chosen=row.chosen,
-        runs=tuple(runs),
-    )
-
-
-def _run_row(row: Row[Any]) -> RunRow:
-    times = (row.started_at, row.last_event_at, row.stopped_at)
-    return RunRow(*times, row.reason, row.id, row.owner, row.beat)
-
-
-def _trial_row(row: Row[Any], objectives: list[float | None] | None) -> TrialRow:
-    return TrialRow(
-        number=row.number,
-        role=row.role,
-        state=row.state,
-        candidate=row.candidate,
-        parameters=_decoded(row.parameters),
-        steps=_objects(row.steps),
-        objectives=None if objectives is None else tuple(objectives),
-        verdict=row.verdict,
-        reason=row.reason,
-        message=row.message,
-        where=row.failed_where,
-        deterministic=row.deterministic,
-        log=row.log,
-        seconds=row.seconds,
-        on_front=row.on_front,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        run_id=row.run_id,
-        origin=row.origin,
-    )
-
-
-def _metric_row(row: Row[Any]) -> MetricRow:
-    return MetricRow(
-        number=row.number,
-        evaluator=row.evaluator,
-        split=row.split,
-        metric=row.metric,
-        statistic=row.statistic or None,
-        value=row.value,
-        low=row.low,
-        high=row.high,
-        unit=row.unit,
-        samples=row.samples,
-        ratio=None if row.ratio is None else (row.ratio, row.ratio_low, row.ratio_high),
-    )
-
-
-def _confirmed_row(row: Row[Any]) -> ConfirmedRow:
-    return ConfirmedRow(
-        number=row.number,
-        estimates=_objects(row.estimates),
-        baseline=_objects(row.baseline),
-        confirmed_at=row.confirmed_at,
-        verdict=row.verdict,
-        constraints=_objects(row.constraints or "[]"),
-    )
-
-
-def _constraint_row(row: Row[Any]) -> ConstraintRow:
-    return ConstraintRow(
-        number=row.number,
-        text=row.text,
-        metric=row.metric,
-        statistic=row.statistic,
-        limit=row.limit_value,
-        value=row.value,
-        verdict=row.verdict,
-        violation=row.violation,
-    )
-
-
-def _stage_row(row: Row[Any]) -> StageRow:
-    columns = cast("Mapping[str, Any]", row._mapping)
-    return StageRow(
-        number=row.number,
-        position=row.position,
-        step=row.step,
-        pass_name=columns["pass"],  # a keyword of Python
-        key=row.key,
-        outcome=row.outcome,
-        cached=row.cached,
-        seconds=row.seconds,
-        bytes=row.bytes,
-        peak_memory=row.peak_memory,
-        log=row.log,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        share=1.0 if row.share is None else row.share,
-    )
-
-
-def _measurement_row(row: Row[Any]) -> MeasurementRow:
-    return MeasurementRow(
-        number=row.number,
-        evaluator=row.evaluator,
-        split=row.split,
-        key=row.key,
-        cached=row.cached,
-        seconds=row.seconds,
-        measured_at=row.measured_at,
-        detail=_objects(row.detail),
     )

@@ -7,7 +7,6 @@ of how it is shown, and judges nothing.
 from __future__ import annotations
 
 import fcntl
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -206,20 +205,16 @@ class NightRunner:
             found = replace(same, key=answer.key, parameters=answer.parameters)
             return replace(found, label=subject.label, of_night=subject.of_night)
         name = f"{self._study(entry)}/watch-{subject.answer.key[:12]}"
-        output = self.plan.results / LATEST / f".watched-{entry.name}"
         try:
             study = self._run(
                 *watch_space(entry, steps, self.folder),
                 study=name,
                 warm_start=(NO_WARM_START,),
-                output=output,
                 night=self.night.name,
                 listeners=self.listen(entry.name, f"watch {subject.of_night}"),
             )
         except _OF_AN_ENTRY as error:
             return collecting.failed_to_watch(subject, name, str(error))
-        finally:
-            shutil.rmtree(output, ignore_errors=True)
         return collecting.watched(entry, subject, Study(self._reader, study.name), self._reader)
 
 

@@ -42,16 +42,9 @@ function trialParts(row, number) {
   const name = DATA.study.replace(/'/g, "''");
   const query = "SELECT step, outcome, cached, seconds, bytes\nFROM tuner_stages\n" +
     "WHERE study = '" + name + "' AND number = " + number + "\nORDER BY position";
-  parts.push(make("h3", {}, "Stages"), ...stageParts(number),
+  parts.push(make("h3", {}, "Stages"), make("p", {}, make("code", {}, "tune show STUDY " + number), " lists them, with their logs."),
     make("details", {}, make("summary", {}, "The database's rows"), make("pre", {}, query)));
   return parts;
-}
-
-/** The trial's stages, where the page has them. */
-function stageParts(number) {
-  const found = (DATA.trials.stages || []).filter((stage) => stage.number === number);
-  if (!found.length) return [make("p", { class: "muted" }, "tune show STUDY " + number + " lists them, with their logs.")];
-  return found.map((stage) => make("p", {}, stage.text));
 }
 
 function linesTable(lines, number) {
