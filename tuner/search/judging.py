@@ -141,14 +141,14 @@ class Judge:
 
     def known_losses(self, numbers: Numbers) -> list[float | None]:
         """The objectives' values, to be minimised; None where one was not measured."""
-        found = [numbers.estimates.get(self.name(o)) for o in self._space.objectives]
-        pairs = zip(found, self._space.objectives, strict=True)
-        return [None if e is None else e.value if o.minimize else -e.value for e, o in pairs]
+        pairs = zip(self.known_objectives(numbers), self._space.objectives, strict=True)
+        return [None if v is None else v if o.minimize else -v for v, o in pairs]
 
     def known_objectives(self, numbers: Numbers) -> tuple[float | None, ...]:
         """The objectives' values in canonical units; None where one was not measured."""
-        found = [numbers.estimates.get(self.name(o)) for o in self._space.objectives]
-        return tuple(None if e is None else e.value for e in found)
+        known = (self.name(o) in numbers.estimates for o in self._space.objectives)
+        pairs = zip(known, self._space.objectives, strict=True)
+        return tuple(self._interval(o, numbers).value if there else None for there, o in pairs)
 
     def hopes(self, numbers: Numbers, evaluators: Collection[str]) -> tuple[float, ...]:
         """The objectives' values, to be minimised, as good as they may be.
@@ -157,16 +157,29 @@ class Judge:
         """
         hopes = []
         for objective in self._space.objectives:
-            estimate = numbers.estimates[self.name(objective)]
+            value = self._interval(objective, numbers)
             found = self._vocabulary.metric(objective.metric)
             uncertain = found is not None and found[0].name in evaluators
-            low, high = (estimate.low, estimate.high) if uncertain else (estimate.value,) * 2
+            low, high = (value.low, value.high) if uncertain else (value.value,) * 2
             hopes.append(low if objective.minimize else -high)
         return tuple(hopes)
 
     def objectives(self, numbers: Numbers) -> tuple[float, ...]:
         """The objectives' values in canonical units, in the space's order."""
-        return tuple(numbers.estimates[self.name(o)].value for o in self._space.objectives)
+        return tuple(self._interval(o, numbers).value for o in self._space.objectives)
+
+    def _interval(self, objective: Objective, numbers: Numbers) -> Interval:
+        """An objective's value. A time is the ratio to the baseline's, times what that first took.
+
+        So candidates are compared by their ratios. Their times are of the machine as it was: where
+        an earlier night was slower, what was measured then looks slower than what is measured now.
+        """
+        name = self.name(objective)
+        found, baseline = numbers.estimates[name], self.baseline.estimates.get(name)
+        if found.ratio is None or baseline is None:
+            return Interval(found.value, found.low, found.high)
+        ratio, once = found.ratio, baseline.value
+        return Interval(ratio.value * once, ratio.low * once, ratio.high * once)
 
     def losses(self, values: Sequence[float]) -> tuple[float, ...]:
         """Objective values as numbers to be minimised."""
