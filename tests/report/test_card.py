@@ -20,7 +20,7 @@ from stored_studies import Maker, Model
 from tuner.passes import pass_specs
 from tuner.report.card import card
 from tuner.report.card_markdown import code, fenced, text
-from tuner.report.card_usage import snippet_of
+from tuner.report.usage import snippet_of
 from tuner.study.api import Study
 from tuner.study.database import open_engine
 from tuner.study.reader import StudyReader

@@ -1,7 +1,7 @@
 """The model card of a study's model: Markdown with the front matter that model hubs read.
 
 Everything comes from the study's database; what that does not know is said to be unknown. Text
-from a study is quoted so that it stays text. How to run the model is in `card_usage`.
+from a study is quoted so that it stays text. How to run the model is in `usage`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from evaluators.floors import Floors
 from search_spaces.data_report import DataReport
 from tuner.report.card_markdown import code, fenced, one_line, plain, text
 from tuner.report.card_measuring import measuring_lines
-from tuner.report.card_recipe import parts_of_the_space, recipe_of
-from tuner.report.card_usage import Usage, pass_helps, usage_of
+from tuner.report.stored_recipe import parts_of_the_space, recipe_of
+from tuner.report.usage import Usage, pass_helps, usage_of
 from tuner.report.words import duration, interval_text, metric_name, plural
 from tuner.study.api import Study, Trial
 
@@ -39,7 +39,7 @@ def card(study: Study, trial: Trial) -> str:
         f"# {text(name)}, trial {trial.number}",
         _opening(study, trial),
         _results(study, trial),
-        "## How to run\n\n" + usage.markdown,
+        "## How to run\n\n" + _running(trial, usage),
         "## What was done\n\n" + _pipeline(trial),
         "## Base model and data\n\n" + _origin(study),
         "## How it was measured\n\n" + _measuring(study, trial),
@@ -58,18 +58,18 @@ def _name(study: Study) -> str:
 # The front matter
 
 
-def _front_matter(study: Study, trial: Trial, usage: Usage) -> str:
+def _front_matter(study: Study, trial: Trial, usage: Usage | None) -> str:
     space = parts_of_the_space(study)
     found: dict[str, Any] = {"license": one_line(study.info.space.get("license") or "unknown")}
     model = str(study.info.space.get("model") or "").partition("@")[0]
     if _HUB_ID.fullmatch(model):
         found["base_model"] = model
-    if usage.library is not None:
+    if usage is not None:
         found["library_name"] = usage.library
     if space.get("task"):
         found["pipeline_tag"] = one_line(space["task"])
     passes = [one_line(step["pass"]) for step in trial.row.steps]
-    found["tags"] = list(dict.fromkeys([*usage.tags, *passes]))
+    found["tags"] = list(dict.fromkeys([*(usage.tags if usage is not None else ()), *passes]))
     results = _model_index(study, trial, str(space.get("task") or "other"))
     if results:
         found["model-index"] = [{"name": _name(study), "results": [results]}]
@@ -204,6 +204,14 @@ def _limits(study: Study, trial: Trial, estimate: Json) -> str:
     )
     name = metric_name(estimate["metric"], estimate["statistic"])
     return ", ".join(f"{code(t)} {v}" for t, m, s, v in judged if metric_name(m, s) == name)
+
+
+def _running(trial: Trial, usage: Usage | None) -> str:
+    if usage is not None:
+        return f"With {usage.packages}:\n\n{fenced(usage.snippet, 'python')}"
+    by = f" (the pass {code(trial.row.steps[-1]['pass'])} made it)" if trial.row.steps else ""
+    about = f"The format of the model{by} is not known here: load the folder `model/` as its"
+    return f"{about} pass documents it."
 
 
 def _pipeline(trial: Trial) -> str:

@@ -36,7 +36,7 @@ from tuner.report.page.collect_head import sweep_of
 from tuner.report.page.document import Document, StageNode
 from tuner.report.page.figures import literal, text_of
 from tuner.report.page.self_check import Halves, halves, holds_one, pooled_ratio, self_ratios
-from tuner.report.page.use import format_of, use_of
+from tuner.report.page.use import use_of
 from tuner.study.api import Study
 from tuner.study.database import open_engine
 from tuner.study.events import StudyStopped
@@ -140,9 +140,17 @@ def test_a_model_of_a_known_format_comes_with_a_snippet(chosen: Document) -> Non
         ([], "hf"),
     ],
 )
-def test_what_a_pipeline_gives_is_known_by_its_passes(passes: list[str], found: str) -> None:
-    assert format_of(passes) == found
-    use = use_of(found, study="it's", classifier=False)
+def test_what_a_pipeline_gives_is_known_by_its_passes(
+    engine: Engine, chosen: Document, passes: list[str], found: str
+) -> None:
+    study = Study(StudyReader(engine), "chosen")
+    best = study.best
+    assert best is not None
+    steps = tuple({"id": name, "pass": name, "parameters": {}} for name in passes)
+    study.load()
+    study.name = "it's"
+    use = use_of(study, replace(best, row=replace(best.row, steps=steps)))
+    assert use.format == found
     compile(use.snippet, "snippet", "exec")
     assert "'it'\"'\"'s'" in use.commands[1][0]
 

@@ -29,7 +29,7 @@ from tuner.report.page.document import (
     Value,
 )
 from tuner.report.page.figures import equals, figure
-from tuner.report.page.use import format_of, use_of
+from tuner.report.page.use import use_of
 from tuner.report.why import Reason, clearest_lines
 from tuner.report.words import metric_name, parameter_texts, plural, value_text
 from tuner.review.shortfall import Price as RelaxedPrice
@@ -71,7 +71,6 @@ def _chosen(context: Context, best: Trial, found: Sequence[Reason], *, running: 
     word = "Built" if built else "Chosen" if state_of(context)[0] in _OVER else "Best so far"
     title = f"{word}: trial {best.number}"
     why = why_chosen(context.study, best)
-    steps = [str(s.get("pass")) for s in best.row.steps]
     prices, problem = _prices(context) if built else ((), None)
     return Answer(
         kind="running" if running else "chosen",
@@ -84,15 +83,10 @@ def _chosen(context: Context, best: Trial, found: Sequence[Reason], *, running: 
         limits=tuple(_limit(context, best, row) for row in best.constraints),
         notes=_notes(context, best),
         mattered=tuple(clearest_lines(found)),
-        use=use_of(format_of(steps), study=context.study.name, classifier=_classifies(best)),
+        use=use_of(context.study, best),
         prices=prices,
         no_prices=problem,
     )
-
-
-def _classifies(best: Trial) -> bool:
-    """Whether the pipeline is one of encoders: those are what `onnx_export` takes."""
-    return any(s.get("pass") == "onnx_export" for s in best.row.steps)
 
 
 def _step(best: Trial, step: Json) -> PipelineStep:

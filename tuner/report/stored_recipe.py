@@ -26,20 +26,21 @@ def parts_of_the_space(study: Study) -> Json:
 
 
 def recipe_of(study: Study, trial: Trial) -> str | None:
-    """A space in YAML that makes the trial's model and no other; None without the space's text."""
+    """A space in YAML that makes the trial's model and no other; None without the space."""
     space, info = parts_of_the_space(study), study.info
-    if not space.get("task") or not trial.row.steps:
+    question = info.space.get("question") or {}
+    task = question.get("task") or space.get("task")
+    if not task or not trial.row.steps:
         return None
     baseline = set(_in_baseline(space.get("pipeline")))
     recipe: dict[str, Any] = {
         "name": f"{space.get('name') or info.space.get('name') or 'study'}-recipe",
         "model": str(info.space.get("model") or space.get("model")),
-        "task": space["task"],
+        "task": task,
     }
     recipe |= {key: space[key] for key in ("data",) if key in space}
     recipe["pipeline"] = [_step(step, baseline) for step in trial.row.steps]
-    question = info.space.get("question")
-    metrics = space.get("metrics") or (question or {}).get("metrics")
+    metrics = {**question.get("metrics", {}), **(space.get("metrics") or {})}
     recipe |= {"metrics": metrics} if metrics else {}
     recipe |= {
         "objectives": [o["text"] for o in info.objectives],

@@ -1,7 +1,7 @@
 """How to run a study's model: a snippet of Python for its runtime, with the study's own prompt.
 
 The snippets need the folder `model/` of the answer and the runtime's libraries, nothing of this
-program. Knows nothing of the rest of the card.
+program. Knows nothing of where they are shown.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from search_spaces.candidates import SOURCE_FORMAT
 from search_spaces.data import DataError, template_parts
 from search_spaces.problems import SpaceError
 from search_spaces.vocabulary import PassSpec
 from tuner.registry import vocabulary
-from tuner.report.card_markdown import code, fenced
-from tuner.report.card_recipe import parts_of_the_space
+from tuner.report.stored_recipe import parts_of_the_space
 from tuner.study.api import Study, Trial
 
 Json = Mapping[str, Any]
@@ -23,11 +23,16 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How to run a model. `library`: as model hubs name it; None: not known. `markdown`: a text."""
+    """How to run a model of a format.
 
-    library: str | None
+    `library`, `tags`: as model hubs name them. `packages`: what has to be installed, in words.
+    """
+
+    model_format: str
+    library: str
     tags: tuple[str, ...]
-    markdown: str
+    packages: str
+    snippet: str
 
 
 _LIBRARIES = {
@@ -47,16 +52,13 @@ _PACKAGES = {
 }
 
 
-def usage_of(study: Study, trial: Trial) -> Usage:
-    """How to run the trial's model."""
+def usage_of(study: Study, trial: Trial) -> Usage | None:
+    """How to run the trial's model; None where a pass that is not installed made it."""
     found = _format(trial)
-    library, tags = _LIBRARIES.get(found or "", (None, ()))
-    if found is None or library is None:
-        by = f" (the pass {code(trial.row.steps[-1]['pass'])} made it)" if trial.row.steps else ""
-        about = f"The format of the model{by} is not known here: load the folder `model/` as its"
-        return Usage(None, (), f"{about} pass documents it.")
+    if found not in _LIBRARIES:
+        return None
     snippet = snippet_of(found, *_question(study))
-    return Usage(library, tags, f"With {_PACKAGES[found]}:\n\n{fenced(snippet, 'python')}")
+    return Usage(found, *_LIBRARIES[found], _PACKAGES[found], snippet)
 
 
 def snippet_of(model_format: str, task: str, prompt: str, labels: Sequence[str]) -> str:
@@ -83,13 +85,12 @@ def _installed() -> Mapping[str, PassSpec]:
         return {}
 
 
-def _format(trial: Trial) -> str | None:
-    """The format of the trial's model; None where it is of a pass that is not installed."""
-    passes = _installed()
-    found: str | None = "hf"
+def _format(trial: Trial) -> str:
+    """The format of the trial's model; "" where it is of a pass that is not installed."""
+    passes, found = _installed(), SOURCE_FORMAT
     for step in trial.row.steps:
         spec = passes.get(step["pass"])
-        found = None if spec is None else spec.gives or found
+        found = "" if spec is None else spec.gives or found
     return found
 
 
@@ -137,7 +138,9 @@ _PEFT = """import torch
 from peft import AutoPeftModelForCausalLM
 from transformers import AutoTokenizer
 """
-_ONNX = """import numpy as np
+_ONNX = """import json, os
+
+import numpy as np
 import onnxruntime as ort
 from transformers import AutoConfig, AutoTokenizer
 """
@@ -183,7 +186,16 @@ model = AutoPeftModelForCausalLM.from_pretrained(MODEL).eval()
 _OPEN_ONNX = """
 tokenizer = AutoTokenizer.from_pretrained(MODEL)
 labels = AutoConfig.from_pretrained(MODEL).id2label
-session = ort.InferenceSession(MODEL + "/model.onnx", providers=["CPUExecutionProvider"])
+options, measured, path = ort.SessionOptions(), {}, MODEL + "/session.json"
+if os.path.exists(path):  # the options that were measured; a provider of its own is not set here
+    measured = json.load(open(path))
+levels, modes = ort.GraphOptimizationLevel, ort.ExecutionMode
+kinds = {"graph_optimization_level": levels, "execution_mode": modes}
+for name, value in measured.get("session_options", {}).items():
+    setattr(options, name, getattr(kinds[name], value) if name in kinds else value)
+for name, value in measured.get("config_entries", {}).items():
+    options.add_session_config_entry(name, value)
+session = ort.InferenceSession(MODEL + "/model.onnx", options, providers=["CPUExecutionProvider"])
 """
 
 _HEAD = {
