@@ -167,8 +167,10 @@ def _show_study(arguments: argparse.Namespace, study: Study) -> int:
 
 def _find_trial(study: Study, name: str) -> Trial | None:
     if name == "baseline":
-        return study.baseline
-    return next((t for t in study.trials if str(t.number) == name.lstrip("#")), None)
+        baseline = study.trial(BASELINE)
+        return baseline if baseline is not None and baseline.metrics else None
+    number = name.lstrip("#")
+    return study.trial(int(number)) if number.isascii() and number.isdigit() else None
 
 
 def _show_trial(out: Console, study: Study, trial: Trial, reader: StudyReader) -> None:

@@ -115,6 +115,12 @@ class Study:
             for row in self._reader.trials(self.name, numbers)
         ]
 
+    def trial(self, number: int) -> Trial | None:
+        """One trial, or the baseline (-1), without reading the others; None where there is none."""
+        there = self.__dict__.get("_all")
+        found = self._read(range(number, number + 1)) if there is None else there
+        return next((t for t in found if t.number == number), None)
+
     @cached_property
     def trials(self) -> list[Trial]:
         """Every trial but the baseline, in order."""
@@ -226,6 +232,8 @@ class Study:
 
     def stages(self, number: int | None = None) -> list[StageRow]:
         """The stages of one trial, or of all."""
+        if number is not None and "_stages" not in self.__dict__:
+            return self._reader.stages(self.name, number)
         return [s for s in self._stages if number is None or s.number == number]
 
     def losses(self, trial: Trial) -> tuple[float, ...]:
