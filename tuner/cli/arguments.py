@@ -80,7 +80,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def _run_parser() -> Parser:
-    commands = "\n".join(f"  {name:<8}{text}" for name, text in COMMANDS.items())
+    commands = "\n".join(f"  {name:<10}{text}" for name, text in COMMANDS.items())
     parser = Parser(
         prog="tune",
         description=_DESCRIPTION,
