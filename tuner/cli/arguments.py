@@ -23,7 +23,7 @@ COMMANDS = {
     "report": "write a study as one HTML page that needs nothing else",
     "card": "write a model card for the chosen model",
     "dashboard": "show studies in a browser: reports and optuna-dashboard",
-    "rerank": "answer a new question from a study's trials, without running anything",
+    "rerank": "answer a new question from a study's trials, running nothing",
     "sweep": "run a plan of many spaces, night after night, and name regressions",
     "cache": "look at the store of stage results: ls, gc, why",
     "passes": "list the passes of a pipeline, or say all about one",
