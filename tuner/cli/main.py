@@ -4,10 +4,33 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 
 from tuner.cli.arguments import parse
 
 OK, RUN_FAILED, WRONG, NOTHING_FEASIBLE, INTERRUPTED = 0, 1, 2, 3, 130
+
+_RUNNERS = {
+    "search": "run_command:run_command",
+    "finetune": "step_command:step_command",
+    "quantize": "step_command:step_command",
+    "optimize": "step_command:step_command",
+    "generate": "generate_command:generate_command",
+    "evaluate": "evaluate_command:evaluate_command",
+    "package": "package_command:package_command",
+    "data": "data_command:data_command",
+    "import-olive": "olive_command:import_olive_command",
+    "run": "olive_command:run_olive_command",
+    "init": "init_command:init_command",
+    "check": "space_commands:check",
+    "plan": "space_commands:plan",
+    "sweep": "sweep_command:sweep_command",
+    "cache": "cache_command:cache_command",
+    "passes": "passes_command:passes",
+    "metrics": "passes_command:metrics",
+    "schema": "passes_command:schema",
+}
+"""Command -> the function beside this file that runs it; the others read studies."""
 
 
 def main() -> None:
@@ -25,34 +48,10 @@ def _dispatch(argv: list[str]) -> int:
     from search_spaces.problems import SpaceError
 
     arguments = parse(argv)
+    module, _, function = _RUNNERS.get(arguments.command, "study_commands:run").partition(":")
     try:
-        if arguments.command == "run":
-            from tuner.cli.run_command import run_command
-
-            return run_command(arguments)
-        if arguments.command in ("check", "plan"):
-            from tuner.cli import space_commands
-
-            return space_commands.COMMANDS[arguments.command](arguments)
-        if arguments.command == "init":
-            from tuner.cli.init_command import init_command
-
-            return init_command(arguments)
-        if arguments.command in ("passes", "metrics", "schema"):
-            from tuner.cli import passes_command
-
-            return passes_command.COMMANDS[arguments.command](arguments)
-        if arguments.command == "sweep":
-            from tuner.cli.sweep_command import sweep_command
-
-            return sweep_command(arguments)
-        if arguments.command == "cache":
-            from tuner.cli.cache_command import cache_command
-
-            return cache_command(arguments)
-        from tuner.cli import study_commands
-
-        return study_commands.run(arguments)
+        code: int = getattr(import_module(f"tuner.cli.{module}"), function)(arguments)
+        return code
     except SpaceError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)

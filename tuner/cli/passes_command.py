@@ -55,9 +55,6 @@ def schema(arguments: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"passes": passes, "metrics": metrics, "schema": schema}
-
-
 def _show(arguments: argparse.Namespace, data: object, lines: Callable[[], Iterable[str]]) -> int:
     if arguments.json:
         print(json.dumps(data, indent=2, ensure_ascii=False))

@@ -16,7 +16,7 @@ from search_spaces.catalog import find_space, read_text, shipped
 from search_spaces.problems import SpaceError, listed
 from search_spaces.space import Space
 from search_spaces.vocabulary import Value
-from tuner.cli.arguments import DEFAULT_DB
+from tuner.cli.parser import DEFAULT_DB
 from tuner.report.answer import console
 from tuner.report.reranked import print_reranked, reranked_json
 from tuner.review.evidence import CannotJudge

@@ -14,8 +14,15 @@ from tuner.cli import spaces
 
 
 def run_command(arguments: argparse.Namespace) -> int:
-    """Run; the exit code. Messages go to standard error, the answer to standard output."""
-    named = spaces.read(arguments)
+    """Run the search that the command line asks for; the exit code."""
+    return run_space(spaces.read(arguments), arguments)
+
+
+def run_space(named: spaces.Named, arguments: argparse.Namespace) -> int:
+    """Run a checked space; the exit code. Messages go to standard error, the answer to output.
+
+    `arguments` has what a search's command line has about the study, its files and what is shown.
+    """
     from evaluators.base import MeasurementError
     from search_spaces.data import DataError
     from tuner.engine.tuning import BaselineFailed
@@ -28,7 +35,7 @@ def run_command(arguments: argparse.Namespace) -> int:
 
     quiet_libraries()
     try:
-        return _run(arguments, named)
+        return _run(named, arguments)
     except DatabaseUnavailable as error:  # the command is right: another time it goes on
         print(f"tune: {error}", file=sys.stderr)
         return 1
@@ -46,7 +53,7 @@ def run_command(arguments: argparse.Namespace) -> int:
         return 130
 
 
-def _run(arguments: argparse.Namespace, named: spaces.Named) -> int:
+def _run(named: spaces.Named, arguments: argparse.Namespace) -> int:
     from tuner.engine.session import Request
     from tuner.report.answer import console, print_answer
     from tuner.report.output import summary

@@ -106,9 +106,6 @@ def _too_few_samples(space: Space) -> Iterator[str]:
         )
 
 
-COMMANDS = {"check": check, "plan": plan}
-
-
 def _candidates(size: Size) -> str:
     if size.candidates is None:
         return "infinitely many candidates (a range is continuous)"
