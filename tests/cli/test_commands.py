@@ -49,7 +49,7 @@ def test_help_fits_a_terminal_of_80_columns_and_names_every_command(desk: Desk) 
     assert done.returncode == 0
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
     for command in COMMANDS:
-        assert f"\n  {command} " in done.stdout
+        assert f"\n    {command} " in done.stdout
 
 
 def test_check_says_how_many_candidates_a_good_space_has(desk: Desk) -> None:
