@@ -31,6 +31,15 @@ def resolve_commit(reference: Reference) -> str:
     return _snapshot(reference, revision, ["config.json"]).name
 
 
+def config_of(reference: Reference) -> Path:
+    """The config.json of a repository, in the hub's cache; ModelError where it cannot be had."""
+    revision = reference.revision or "main"
+    path = _snapshot(reference, revision, ["config.json"]) / "config.json"
+    if not path.is_file():
+        raise ModelError(f"{reference.text} has no config.json: it is no transformers checkpoint")
+    return path
+
+
 def fetch_hub(reference: Reference, output: Path) -> None:
     """Write the repository's checkpoint into `output`, sharing files with the hub's cache."""
     for path in sorted(_snapshot(reference, resolve_commit(reference), _WANTED).iterdir()):
