@@ -18,6 +18,13 @@ PRECISIONS = ("int4", "int8", "fp32")
 LIMIT_MS = 400  # of the searched latency: slack enough for int4 and int8, none for fp32
 IMPOSSIBLE_MS = 0.001
 
+_NOT_SEARCHED = {
+    "int4_block_size": 32,
+    "int4_is_symmetric": True,
+    "int4_algo_config": "default",
+}
+"""What Olive's search would vary besides, unless it is told."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -130,7 +137,7 @@ def _search(one: Json, milliseconds: float) -> Json:
         "support": list(RANKS),
     }
     config["passes"]["build"] = [
-        {"type": "ModelBuilder", "precision": precision, "disable_search": True}
+        {"type": "ModelBuilder", "precision": precision, **_NOT_SEARCHED}
         for precision in PRECISIONS
     ]
     config["data_configs"].append(
