@@ -24,7 +24,7 @@ check: .venv/.installed-dev
 	touch $@
 
 .venv/.installed-dev: .venv/.installed
-	$(PIP) -e '.[cpu,openvino,autoround,benchmarks,dashboard,parquet,postgres,dev]'
+	$(PIP) -e '.[cpu,openvino,autoround,benchmarks,dashboard,parquet,postgres,remote,dev]'
 	touch $@
 
 clean:

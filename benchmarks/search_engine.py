@@ -95,7 +95,7 @@ class EngineRun(Bench):
 
     def _screened(self, candidate: Candidate) -> Result | None:
         """The verdict of the un-tuned twin, where structure or runtime break a constraint."""
-        twin = twin_of(candidate, self._baseline)
+        twin = twin_of(candidate, self._baseline, self.space.model.flow)
         if twin is None or not self._telling or twin.candidate.key == candidate.key:
             return None
         steps, share = twin.candidate.steps, min(twin.shares.values(), default=1.0)

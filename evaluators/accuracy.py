@@ -21,10 +21,11 @@ from evaluators.parts import (
     pooled,
     same_items,
 )
+from evaluators.rows import Rows
 from evaluators.runtimes.models import generates, open_classifier, open_language_model
 from evaluators.scores import Question, log_probabilities
 from evaluators.statistics import wilson
-from evaluators.text import classifier_text, cut_choices, encode_texts, split_prompt
+from evaluators.text import classifier_text, cut_choices
 from search_spaces.data import DataSpec, Row, labels, read_split
 from search_spaces.problems import hint, listed
 from search_spaces.vocabulary import Aspect, EvaluatorSpec, MetricSpec, ParameterSpec, Value
@@ -275,13 +276,10 @@ def _check_labels(own: Sequence[str], classes: Sequence[str]) -> None:
 def _questions(
     tokenizer: Any, data: DataSpec, rows: Sequence[Row], classes: Sequence[str]
 ) -> list[Question]:
-    label = str(data.label)
-    pairs = [
-        [split_prompt(data.template, label, {**row, label: name}) for name in classes]
-        for row in rows
-    ]
-    alone = encode_texts(tokenizer, [row_pairs[0][0] for row_pairs in pairs])
-    joint = encode_texts(tokenizer, [p + c for row_pairs in pairs for p, c in row_pairs])
+    label, reading = str(data.label), Rows(tokenizer, data)
+    pairs = [[reading.pair({**row, label: name}) for name in classes] for row in rows]
+    alone = reading.encode([row_pairs[0][0] for row_pairs in pairs])
+    joint = reading.encode([p + c for row_pairs in pairs for p, c in row_pairs])
     questions = []
     for i, prompt in enumerate(alone):
         joints = joint[i * len(classes) : (i + 1) * len(classes)]

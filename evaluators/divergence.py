@@ -108,6 +108,7 @@ class Divergence(Evaluator):
                 "share of positions with the same most probable outcome as the baseline's",
             ),
         ),
+        text="file",
         formats=frozenset({"genai", "hf", "quantized", "adapter", "onnx"}),
         libraries=("onnxruntime", "torch", "transformers"),
         reference=True,
@@ -175,8 +176,8 @@ def _generating(
     split: str,
 ) -> tuple[list[Json], Json]:
     """The items of two language models, and how they were compared."""
-    texts = read_texts(options["file"], data, split)
     before = open_language_model(reference)
+    texts = read_texts(options["file"], data, split, before.tokenizer)
     after = before if model == reference else open_language_model(model)
     most: Any = options["max_tokens"]
     encoded = encode_most(before.tokenizer, texts, most)

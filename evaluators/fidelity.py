@@ -12,13 +12,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from evaluators.base import Artifact, DeadModel, Json, MeasurementError
+from evaluators.rows import plain_text
 from evaluators.runtimes.models import (
     Classifier,
     generates,
     open_classifier,
     open_language_model,
 )
-from evaluators.text import classifier_text, encode_texts, render
+from evaluators.text import classifier_text, encode_texts
 from search_spaces.data import DataError, DataSpec, Row, read_split
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def _each(model: Classifier, rows: Sequence[Sequence[int]]) -> NDArray[np.float3
 def _passages(data: DataSpec | None) -> list[str]:
     """Texts long enough to fill sequences: some rows, or sentences, in each."""
     rows = _rows(data, SEQUENCES * _JOINED)
-    texts = SENTENCES if data is None else [render(data.template, row) for row in rows]
+    texts = SENTENCES if data is None else [plain_text(data, row) for row in rows]
     return ["\n\n".join(texts[i::SEQUENCES]) for i in range(min(SEQUENCES, len(texts)))]
 
 

@@ -19,9 +19,9 @@ from evaluators.base import (
     MeasurementError,
 )
 from evaluators.greedy import Generating, generate_text
+from evaluators.rows import Rows
 from evaluators.runtimes.models import open_language_model
 from evaluators.shares import mean_interval, paired_mean
-from evaluators.text import encode_texts, split_prompt
 from search_spaces.data import DataSpec, Row, read_split
 from search_spaces.vocabulary import Aspect, EvaluatorSpec, MetricSpec, ParameterSpec, Value
 
@@ -119,8 +119,9 @@ class Generation(Evaluator):
             raise MeasurementError("stop: an empty text would end every answer before it begins")
         rows = _spread(read_split(data, split), options["max_items"])
         opened = open_language_model(model)
-        prompts = [_prompt(data, row) for row in rows]
-        encoded = encode_texts(opened.tokenizer, prompts)
+        reading = Rows(opened.tokenizer, data)
+        prompts = [_prompt(reading, row) for row in rows]
+        encoded = reading.encode(prompts)
         most = _number(options["max_new_tokens"])
         _check_length(encoded, most, opened.context_length)
         normalise = bool(options["normalise"])
@@ -175,11 +176,12 @@ def _spread(rows: list[Row], most: Any) -> list[Row]:
     return [rows[i * len(rows) // most] for i in range(most)]
 
 
-def _prompt(data: DataSpec, row: Row) -> str:
-    prompt = split_prompt(data.template, str(data.label), row)[0].rstrip(" \t")
+def _prompt(reading: Rows, row: Row) -> str:
+    prompt = reading.question(row).rstrip(" \t")
     if not prompt:
+        label = reading.data.label
         raise MeasurementError(
-            f"template: there is nothing before {{{data.label}}} to answer; put some text there"
+            f"template: there is nothing before {{{label}}} to answer; put some text there"
         )
     return prompt
 

@@ -111,6 +111,7 @@ class Perplexity(Evaluator):
                 "tokens too",
             ),
         ),
+        text="file",
         formats=frozenset({"genai", "hf", "quantized", "adapter"}),
         libraries=("onnxruntime", "torch", "transformers"),
     )
@@ -127,12 +128,12 @@ class Perplexity(Evaluator):
 
         A model that does no better than a guess among all tokens has a fault.
         """
-        texts = read_texts(options["file"], data, split)
         if not generates(model):
             raise MeasurementError(
                 "perplexity is of language models that generate; this one is an encoder"
             )
         opened = open_language_model(model)
+        texts = read_texts(options["file"], data, split, opened.tokenizer)
         most: Any = options["max_tokens"]
         encoded = encode_most(opened.tokenizer, texts, most)
         context = window_size(options["context"], opened.context_length)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from search_spaces.data import template_parts
+from search_spaces.data import DataError, template_parts
 
 
 def render(template: str, row: Mapping[str, str]) -> str:
@@ -32,7 +32,12 @@ def split_prompt(template: str, label: str, row: Mapping[str, str]) -> tuple[str
 
 
 def classifier_text(template: str, label: str, row: Mapping[str, str]) -> str:
-    """What an encoder reads of a row: the text up to the label, without white space at its end."""
+    """What an encoder reads of a row: the text up to the label, without white space at its end.
+
+    DataError where there is no template: an encoder has no conversations.
+    """
+    if not template:
+        raise DataError("chat: an encoder reads no conversations; say by template: what it reads")
     return split_prompt(template, label, row)[0].rstrip()
 
 
@@ -41,14 +46,22 @@ def _fill(literal: str, column: str | None, row: Mapping[str, str]) -> str:
 
 
 def encode_texts(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of every text, with the special tokens that the tokenizer puts first, none last."""
+    """Token ids of every text, with the special tokens that the tokenizer puts first, none last.
+
+    A text that says itself what the tokenizer puts first (`<s>...`) does not get it twice.
+    """
     if not texts:
         return []
     encoded = tokenizer(list(texts), return_special_tokens_mask=True)
     return [
-        _without_last_specials(list(ids), list(mask))
+        _once(tokenizer, _without_last_specials(list(ids), list(mask)))
         for ids, mask in zip(encoded["input_ids"], encoded["special_tokens_mask"], strict=True)
     ]
+
+
+def _once(tokenizer: Any, ids: list[int]) -> list[int]:
+    first = tokenizer.bos_token_id
+    return ids[1:] if first is not None and ids[:2] == [first, first] else ids
 
 
 def _without_last_specials(ids: list[int], mask: list[int]) -> list[int]:

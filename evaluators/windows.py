@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluators.base import MeasurementError
-from evaluators.text import render
+from evaluators.rows import Rows
 from search_spaces.data import DataSpec, read_split
 from search_spaces.vocabulary import Value
 
@@ -46,14 +46,15 @@ class Window:
     bytes: int
 
 
-def read_texts(file: Value, data: DataSpec | None, split: str) -> list[str]:
-    """What to read: the file as one text, or with None the rows of the split in their template.
+def read_texts(file: Value, data: DataSpec | None, split: str, tokenizer: Any = None) -> list[str]:
+    """What to read: the file as one text, or with None the rows of the split as the model does.
 
-    MeasurementError where there is neither, or the file is empty or no UTF-8.
+    `tokenizer`: the model's, which chats are written with. MeasurementError where there is neither
+    file nor data, or the file is empty or no UTF-8.
     """
     if file is not None:
         return [_read_file(Path(str(file)))]
-    return [render(_data(data).template, row) for row in read_split(_data(data), split)]
+    return Rows(tokenizer, _data(data)).texts(read_split(_data(data), split))
 
 
 def _data(data: DataSpec | None) -> DataSpec:
@@ -123,7 +124,9 @@ def encode(tokenizer: Any, text: str) -> Tokens:
     end = next((i for i in range(len(ids), start, -1) if not mask[i - 1]), start)
     own = tuple(ids[start:end])
     places = found["offset_mapping"][start:end] if offsets else None
-    return Tokens(tuple(ids[:start]), own, tuple(_ends(tokenizer, text, own, places)))
+    # What the tokenizer puts first may stand in the text already, as chat templates write it.
+    first = start - (start > 0 and own[:1] == (ids[start - 1],))
+    return Tokens(tuple(ids[:first]), own, tuple(_ends(tokenizer, text, own, places)))
 
 
 def _ends(

@@ -18,9 +18,6 @@ from search_spaces.conditions import Condition
 from search_spaces.space import Choices, Domain, Fixed, OneOf, Range, Space, Step
 from search_spaces.vocabulary import INPUT, PassSpec, Value
 
-SOURCE_FORMAT = "hf"
-"""The format of a model as it comes in: a transformers checkpoint folder."""
-
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -57,7 +54,9 @@ class Candidate:
     @cached_property
     def key(self) -> str:
         """Candidates that run the same passes with the same values have the same key (64 hex)."""
-        return digest([[s.spec.name, s.spec.version, plain(s.parameters)] for s in self.steps])
+        return digest(
+            [[s.spec.name, s.spec.version, told(s.spec, s.parameters)] for s in self.steps]
+        )
 
 
 def plain(value: Any) -> Any:
@@ -67,6 +66,12 @@ def plain(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return [plain(v) for v in value]
     return value
+
+
+def told(spec: PassSpec, parameters: Mapping[str, Value]) -> dict[str, Any]:
+    """The parameters of a key: all but those at defaults that came after results were stored."""
+    later = {p.name: p.default for p in spec.parameters if p.later}
+    return {n: plain(v) for n, v in parameters.items() if n not in later or v != later[n]}
 
 
 def digest(data: Any) -> str:
@@ -91,7 +96,7 @@ def build(space: Space, choose: Choose, memo: Memo | None = None) -> Candidate:
 
     `memo`: to be kept by who builds many candidates of this very space.
     """
-    builder = _Builder(choose, memo or Memo())
+    builder = _Builder(choose, memo or Memo(), space.model.flow)
     for item in space.pipeline:
         builder.add(item)
     return Candidate(builder.decisions, tuple(builder.steps))
@@ -108,16 +113,16 @@ def baseline_candidate(space: Space) -> Candidate:
     And those that the space counts to the baseline, at their fixed values or defaults.
     """
     steps: list[CandidateStep] = []
-    model_format = SOURCE_FORMAT
+    model_format = space.model.flow
     for step in _first_alternatives(space):
         spec = step.spec
         if spec.neutral is None and not step.baseline:
             continue
-        if model_format in spec.passes_through or model_format not in spec.accepts:
+        if spec.skips(model_format) or not spec.takes(model_format):
             continue
         chosen = _plain_values(step) if step.baseline else dict(spec.neutral or {})
         steps.append(CandidateStep(step.id, spec, complete(spec, chosen, model_format)))
-        model_format = spec.gives or model_format
+        model_format = spec.after(model_format)
     return Candidate({}, tuple(steps))
 
 
@@ -252,10 +257,10 @@ class _Builder:
 
     choose: Choose
     memo: Memo
+    model_format: str
     decisions: dict[str, Value] = field(default_factory=dict)
     scope: dict[str, Value] = field(default_factory=dict)
     steps: list[CandidateStep] = field(default_factory=list)
-    model_format: str = SOURCE_FORMAT
 
     def add(self, item: Step | OneOf) -> None:
         if isinstance(item, OneOf):
@@ -273,7 +278,7 @@ class _Builder:
             self.add(step)
 
     def _included(self, step: Step) -> bool:
-        if self.model_format in step.spec.passes_through:
+        if step.spec.skips(self.model_format):
             return False
         if not holds(step.when, self.scope, ""):
             return False
@@ -288,7 +293,7 @@ class _Builder:
                 chosen[name] = self.scope[full] = self._value(step, name, full, domain)
         parameters = complete(step.spec, chosen, self.model_format)
         self.steps.append(CandidateStep(step.id, step.spec, parameters))
-        self.model_format = step.spec.gives or self.model_format
+        self.model_format = step.spec.after(self.model_format)
 
     def _is_open(self, step: Step, name: str, full: str) -> bool:
         free = self.memo.free.get(full)

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from search_spaces.candidates import (
-    SOURCE_FORMAT,
     effect_names,
     holds,
     is_continuous,
@@ -69,7 +68,7 @@ States = dict[_State, _Count]
 def measure(space: Space) -> Size:
     """The size of a space; `candidates` is None when a range in it is continuous."""
     counter = _Counter(_names_asked(space))
-    states: States = {_State(SOURCE_FORMAT, frozenset()): _Count(1, 0)}
+    states: States = {_State(space.model.flow, frozenset()): _Count(1, 0)}
     for item in space.pipeline:
         states = counter.item(item, states)
     total = _Count()
@@ -100,7 +99,7 @@ class _Counter:
     def step(self, step: Step, states: States) -> States:
         result: States = {}
         for state, count in states.items():
-            skipped = state.model_format in step.spec.passes_through
+            skipped = step.spec.skips(state.model_format)
             if skipped or not holds(step.when, dict(state.scope), ""):
                 _merge(result, self._note(step.id, False, {state: count}))
                 continue
@@ -117,7 +116,7 @@ class _Counter:
         for s, c in states.items():
             self.stages[step.id] = self.stages.get(step.id, 0) + c.prefixes
             grown = _Count(c.prefixes, c.stages + c.prefixes)
-            _merge(after, {replace(s, model_format=step.spec.gives or s.model_format): grown})
+            _merge(after, {replace(s, model_format=step.spec.after(s.model_format)): grown})
         return after
 
     def _parameter(self, step: Step, name: str, domain: Domain, states: States) -> States:

@@ -17,7 +17,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
+from search_spaces import data_locations
+from search_spaces.chat import Chat, conversation_text, stored_turns
 from search_spaces.data_files import DataError, Row, read_rows
+from search_spaces.data_locations import Location
 from search_spaces.problems import hint
 from search_spaces.similarity import normalised
 
@@ -26,6 +29,8 @@ __all__ = [
     "DataSpec",
     "Row",
     "content_key",
+    "data_columns",
+    "fetch",
     "labels",
     "read_split",
     "split_names",
@@ -43,42 +48,45 @@ roles = ("all", "train", "dev", "test")
 class DataSpec:
     """What a space says under `data:`.
 
-    `files`: (role, absolute path); a role is "all", "train", "dev" or "test" and may come more
-    than once. A split without a file of its own is taken out of "all" (else out of "train") with
-    its share under `split`; the rest of that pool is "train".
+    `files`: (role, absolute path or what lies elsewhere); a role is "all", "train", "dev" or
+    "test" and may come more than once. A split without a file of its own is taken out of "all"
+    (else out of "train") with its share under `split`; the rest of that pool is "train".
     `template`: text with {column} placeholders ({{ and }} for braces). `label`: the column that a
     model predicts, None where there is none. `answers`: that column holds answers in words of
-    their own, not one of a few names: no split needs to have them all.
+    their own, not one of a few names: no split needs to have them all. `chat`: in place of the
+    template, which is then empty, turns of a conversation.
     """
 
-    files: tuple[tuple[str, Path], ...]
+    files: tuple[tuple[str, Location], ...]
     template: str
     label: str | None = None
     split: tuple[tuple[str, float], ...] = (("dev", 0.2), ("test", 0.2))
     seed: int = 0
     answers: bool = False
+    chat: Chat | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON form that `from_json` reads."""
+        """A JSON form that `from_json` reads; what lies elsewhere is fetched, and pinned by it."""
         return {
-            "files": [[role, str(path)] for role, path in self.files],
+            "files": [[role, data_locations.to_json(where)] for role, where in self.files],
             "template": self.template,
             "label": self.label,
             "split": [list(share) for share in self.split],
             "seed": self.seed,
             "answers": self.answers,
-        }
+        } | ({} if self.chat is None else {"chat": self.chat.to_json()})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The specification that `to_json` wrote."""
         return cls(
-            files=tuple((role, Path(path)) for role, path in data["files"]),
+            files=tuple((role, data_locations.from_json(where)) for role, where in data["files"]),
             template=data["template"],
             label=data["label"],
             split=tuple((name, float(share)) for name, share in data["split"]),
             seed=data["seed"],
             answers=data["answers"],
+            chat=None if data.get("chat") is None else Chat.from_json(data["chat"]),
         )
 
 
@@ -105,10 +113,29 @@ def template_columns(template: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(columns))
 
 
+def data_columns(spec: DataSpec) -> tuple[str, ...]:
+    """The columns that a row becomes text with, in their order; the answer of messages is last."""
+    if spec.chat is None:
+        return template_columns(spec.template)
+    if spec.chat.messages is not None:
+        return (spec.chat.messages, str(spec.chat.answer))
+    return tuple(dict.fromkeys(c for t in spec.chat.templates for c in template_columns(t)))
+
+
+def fetch(spec: DataSpec, store_root: Path) -> None:
+    """Have everything that lies elsewhere here, its copies kept below a store's folder.
+
+    Without it the first reading fetches, into the usual store. DataError where that cannot be done.
+    """
+    for _, where in spec.files:
+        if not isinstance(where, Path):
+            where.copy(store_root)
+
+
 def read_split(spec: DataSpec, split: str) -> list[Row]:
     """The rows of one split ("train", "dev", "test"), in the files' order.
 
-    A row holds the columns of the template, as text. DataError for anything wrong with the data,
+    A row holds the columns of `data_columns`, as text. DataError for anything wrong with the data,
     in whichever split.
     """
     splits = _splits(spec, stamps(spec))
@@ -124,7 +151,7 @@ def split_names(spec: DataSpec) -> tuple[str, ...]:
 
 def text_of(spec: DataSpec, row: Row) -> str:
     """What a row holds besides its label: its other columns in the template's order, by lines."""
-    return "\n".join(row[column] for column in _text_columns(spec.template, spec.label))
+    return "\n".join(_texts(spec, row))
 
 
 def text_key(spec: DataSpec, row: Row) -> str:
@@ -133,12 +160,20 @@ def text_key(spec: DataSpec, row: Row) -> str:
     They are never separated by a split. The label is left out, so that a phrase with two labels
     is not in training and in test at once.
     """
-    return "\0".join(normalised(row[column]) for column in _text_columns(spec.template, spec.label))
+    return "\0".join(map(normalised, _texts(spec, row)))
+
+
+def _texts(spec: DataSpec, row: Row) -> list[str]:
+    """What a row says but for its label; of a conversation, every turn before the last."""
+    if spec.chat is not None and spec.chat.messages is not None:
+        return [turn["content"] for turn in stored_turns(row[spec.chat.messages])[:-1]]
+    return [row[column] for column in _text_columns(spec)]
 
 
 @lru_cache(maxsize=8)
-def _text_columns(template: str, label: str | None) -> tuple[str, ...]:
-    return tuple(c for c in template_columns(template) if c != label) or (str(label),)
+def _text_columns(spec: DataSpec) -> tuple[str, ...]:
+    columns = data_columns(spec)
+    return tuple(c for c in columns if c != spec.label) or (str(spec.label),)
 
 
 def labels(spec: DataSpec) -> tuple[str, ...]:
@@ -149,11 +184,12 @@ def labels(spec: DataSpec) -> tuple[str, ...]:
 
 
 def content_key(spec: DataSpec, split: str) -> str:
-    """SHA-256 (hex) of what a split says: its rows in order, the template and the label column.
+    """SHA-256 (hex) of what a split says: its rows in order, the template (chat) and the label.
 
     The same rows in another file, or in another format, have the same key.
     """
-    content = [spec.template, spec.label, read_split(spec, split)]
+    form = spec.template if spec.chat is None else spec.chat.to_json()
+    content = [form, spec.label, read_split(spec, split)]
     text = json.dumps(content, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -164,7 +200,7 @@ Stamps = tuple[tuple[int, int, int] | None, ...]
 
 def stamps(spec: DataSpec) -> Stamps:
     """What tells a changed file from the one that was read before; None for a missing file."""
-    return tuple(_stamp(path) for _, path in spec.files)
+    return tuple(_stamp(data_locations.local_path(where)) for _, where in spec.files)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
@@ -192,12 +228,13 @@ def _splits(spec: DataSpec, _files: Stamps) -> Splits:
 
 
 def _check(spec: DataSpec) -> None:
-    columns = template_columns(spec.template)
+    columns = data_columns(spec)
+    form = "template" if spec.chat is None else "chat"
     if not columns:
-        raise DataError("template: no {column} in it, so that every row would be the same text")
+        raise DataError(f"{form}: no {{column}} in it, so that every row would be the same text")
     if spec.label is not None and spec.label not in columns:
         near = hint(spec.label, columns)
-        raise DataError(f"label: {spec.label!r} is not in the template{near}")
+        raise DataError(f"label: {spec.label!r} is not in the {form}{near}")
     named = [role for role, _ in spec.files]
     for name in (*named, *(name for name, _ in spec.split)):
         if name not in roles:
@@ -222,12 +259,28 @@ def _check_shares(spec: DataSpec) -> None:
 
 
 def _rows_by_role(spec: DataSpec) -> dict[str, list[Row]]:
-    columns = template_columns(spec.template)
+    if spec.chat is not None and spec.chat.messages is not None:
+        return _conversations(spec.files, spec.chat)
+    columns = data_columns(spec)
     filled = () if spec.label is None else (spec.label,)
     uniform = () if spec.answers else filled
     rows: dict[str, list[Row]] = {}
-    for role, path in spec.files:
-        rows.setdefault(role, []).extend(read_rows(path, columns, filled, uniform))
+    for role, where in spec.files:
+        found = data_locations.reading(where, lambda p: read_rows(p, columns, filled, uniform))
+        rows.setdefault(role, []).extend(found)
+    return rows
+
+
+def _conversations(files: Sequence[tuple[str, Location]], chat: Chat) -> dict[str, list[Row]]:
+    """Rows of conversations, each with its last answer as a column of its own."""
+    column, answer = str(chat.messages), str(chat.answer)
+    rows: dict[str, list[Row]] = {}
+    forms = {column: conversation_text}
+    for role, where in files:
+        found = data_locations.reading(where, lambda path: read_rows(path, (column,), forms=forms))
+        rows.setdefault(role, []).extend(
+            row | {answer: stored_turns(row[column])[-1]["content"]} for row in found
+        )
     return rows
 
 
@@ -290,7 +343,7 @@ def _too_few(spec: DataSpec, label: str, found: int, names: Sequence[str]) -> st
 
 def _where(spec: DataSpec, *roles: str) -> str:
     """The files of some roles."""
-    return ", ".join(str(path) for role, path in spec.files if role in roles)
+    return ", ".join(data_locations.shown(where) for role, where in spec.files if role in roles)
 
 
 def _label_set(label: str, splits: Splits) -> tuple[str, ...]:

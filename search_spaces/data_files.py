@@ -20,11 +20,18 @@ Row = dict[str, str]
 RawRow = tuple[int, Mapping[str, object]]
 """A row's number (from 1) and everything that it holds."""
 
+Form = Callable[[object], str | None]
+"""What a value is as text; None for what is no text, ValueError to say why."""
+
 _NAMED = 12  # columns that a message lists
 
 
 class DataError(ValueError):
     """The data cannot be used; one sentence that names the file and the row."""
+
+
+class DataUnavailable(DataError):
+    """The data cannot be had now, by no fault of what is asked: another time it may be."""
 
 
 def read_raw_rows(path: Path) -> list[Mapping[str, object]]:
@@ -43,18 +50,19 @@ def read_rows(
     columns: Sequence[str],
     filled: Sequence[str] = (),
     uniform: Sequence[str] = (),
+    forms: Mapping[str, Form] | None = None,
 ) -> list[Row]:
     """The wanted columns of every row, as text, in the file's order.
 
     Numbers keep the digits that they are written with; true and false are "true" and "false".
     Blank lines are skipped. `filled`: columns in which blank text is an error (null always is);
-    `uniform`: columns in which values of different types in different rows are one. DataError for
-    whatever is wrong with the file.
+    `uniform`: columns in which values of different types in different rows are one. `forms`: how
+    columns of other values than text become text. DataError for whatever is wrong with the file.
     """
     rows: list[Row] = []
     types: dict[str, tuple[int, object]] = {}
     for number, raw in _reader(path)(path):
-        rows.append(_wanted(path, number, raw, columns, filled))
+        rows.append(_wanted(path, number, raw, columns, filled, forms or {}))
         for column in uniform:
             before, other = types.setdefault(column, (number, raw[column]))
             if _type(raw[column]) != _type(other):
@@ -87,6 +95,7 @@ def _wanted(
     raw: Mapping[str, object],
     columns: Sequence[str],
     filled: Sequence[str],
+    forms: Mapping[str, Form],
 ) -> Row:
     row = {}
     for column in columns:
@@ -94,7 +103,10 @@ def _wanted(
             there = _named(raw)
             near = hint(column, list(raw))
             raise DataError(f"{path}, row {number}: no column {column!r}; there is {there}{near}")
-        text = _cell(raw[column])
+        try:
+            text = forms.get(column, _cell)(raw[column])
+        except ValueError as error:
+            raise DataError(f"{path}, row {number}: column {column!r}: {error}") from None
         if text is None:
             found = _type(raw[column])
             raise DataError(f"{path}, row {number}: column {column!r} is {found}, expected text")

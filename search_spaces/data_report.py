@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from itertools import combinations, islice
 from typing import Any, Self
 
+from search_spaces import data_locations
 from search_spaces.data import DataSpec, Row, read_split, split_names, text_key, text_of
 from search_spaces.neighbours import Neighbour, neighbours
 from search_spaces.problems import listed, short
@@ -30,7 +31,8 @@ class Finding:
     """One thing to know: `count` of `of` rows (or labels); `message` is a whole sentence.
 
     `kind`: "repeated", "leaked", "contradicted", "unseen_label", "similar_labels", "empty",
-    "long" or "encoding". `split`: None where it is of all. `warning`: a result may be wrong.
+    "long", "encoding" or "copy". `split`: None where it is of all. `warning`: a result may be
+    wrong.
     """
 
     kind: str
@@ -83,7 +85,7 @@ def report(spec: DataSpec) -> DataReport:
     splits = {name: read_split(spec, name) for name in split_names(spec)}
     keys = {name: [text_key(spec, row) for row in rows] for name, rows in splits.items()}
     data = _Data(spec, splits, keys)
-    kinds = (_leaked, _contradicted, _unseen, _similar_labels, _repeated, _odd_texts)
+    kinds = (_copies, _leaked, _contradicted, _unseen, _similar_labels, _repeated, _odd_texts)
     found = [finding for kind in kinds for finding in kind(data)]
     return DataReport(
         splits={name: len(rows) for name, rows in splits.items()},
@@ -122,6 +124,12 @@ class _Data:
     def of(self, count: int, name: str) -> str:
         """`3 of 160 dev rows`."""
         return f"{count:,} of {len(self.splits[name]):,} {name} rows"
+
+
+def _copies(data: _Data) -> Iterator[Finding]:
+    """Files that could not be asked for now, and were read as they were some time ago."""
+    for text in data_locations.notices(where for _, where in data.spec.files):
+        yield Finding("copy", None, 1, len(data.spec.files), text)
 
 
 # Copies

@@ -50,7 +50,7 @@ def parse_constraint(text: str, vocabulary: Vocabulary) -> Constraint:
     if _ABSOLUTE.fullmatch(left) and _NAME.fullmatch(right):
         turned = sign.translate(str.maketrans("<>≤≥", "><≥≤"))
         raise ExpressionError(f"write the metric first: {right}{turned}{left}")
-    metric, statistic = _metric(left, vocabulary)
+    metric, statistic = parse_metric(left, vocabulary)
     operator = _operator(sign, left, right, metric)
     limit = _limit(left, operator, right, metric)
     _check_possible(compact, limit, metric)
@@ -77,7 +77,7 @@ def parse_objective(text: str, vocabulary: Vocabulary) -> Objective:
         raise ExpressionError(
             f"found {short(text)}, expected minimize METRIC or maximize METRIC{near}"
         )
-    metric, statistic = _metric(words[1], vocabulary)
+    metric, statistic = parse_metric(words[1], vocabulary)
     better = "minimize" if metric.lower_is_better else "maximize"
     if words[0] != better:
         which = "lower" if metric.lower_is_better else "higher"
@@ -126,8 +126,11 @@ def _not_one_comparison(text: str, parts: Sequence[str]) -> str:
     return f"{short(text)} compares nothing, expected METRIC OP LIMIT such as latency<50ms"
 
 
-def _metric(text: str, vocabulary: Vocabulary) -> tuple[MetricSpec, str | None]:
-    """The metric, and the statistic where it is not the metric's default."""
+def parse_metric(text: str, vocabulary: Vocabulary) -> tuple[MetricSpec, str | None]:
+    """`METRIC[.STATISTIC]`: the metric, and the statistic where it is not the metric's default.
+
+    ExpressionError where there is no such metric or statistic.
+    """
     match = _NAME.fullmatch(text)
     if match is None:
         raise ExpressionError(f"found {short(text)}, expected METRIC or METRIC.STATISTIC")

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from search_spaces.candidates import (
-    SOURCE_FORMAT,
     effect_names,
     holds,
     is_continuous,
@@ -22,10 +21,18 @@ from search_spaces.conditions import Condition
 from search_spaces.kinds import kind_words
 from search_spaces.problems import listed
 from search_spaces.space import Choices, Domain, Fixed, OneOf, Range, Step
-from search_spaces.vocabulary import KINDS, EvaluatorSpec, MetricSpec, PassSpec, Value
+from search_spaces.vocabulary import (
+    KINDS,
+    EvaluatorSpec,
+    MetricSpec,
+    PassSpec,
+    Value,
+    format_of,
+)
 
 _MAX_STATES = 500
 _MAX_VALUES = 64
+_MODEL = "the model"  # in place of a step: what comes in
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +56,7 @@ class _State:
     skipped: tuple[str, ...]
     scope: tuple[tuple[str, Value], ...]
     kinds: frozenset[str] = KINDS
-    narrower: str = "the model"
+    narrower: str = _MODEL
 
     def knowing(self, name: str, value: Value) -> _State:
         known = tuple(item for item in self.scope if item[0] != name)
@@ -63,24 +70,27 @@ def misfits(
     task: str | None = None,
     kind: str | None = None,
     asked: Iterable[tuple[EvaluatorSpec, MetricSpec]] = (),
+    source: str = "hf",
 ) -> list[Misfit]:
     """What does not fit, each step or evaluator with each format once.
 
     `task`: what the model is for, `kind`: "causal" or "encoder", None where that is not known.
-    `asked`: the metrics that objectives and constraints name, each with its evaluator.
+    `asked`: the metrics that objectives and constraints name, each with its evaluator. `source`:
+    the format of the model that comes in (`Reference.flow`).
     Every misfit can come up. Where conditions ask about more combinations than can be looked at
     in a moment, some may be missed; those candidates are refused when they come up.
     """
     walk = _Walk(tuple(items), passes, task, KINDS if kind is None else frozenset({kind}))
-    states = walk.run()
+    states = walk.run(source)
     found = dict.fromkeys(walk.found)
     for evaluator in evaluators:
         for state in states:
-            if state.model_format not in evaluator.formats:
+            if format_of(state.model_format) not in evaluator.formats:
                 found.setdefault(_unmeasurable(evaluator, state, passes))
     for evaluator, metric in asked:
         for state in states:
-            if state.model_format in evaluator.formats and not metric.is_of(state.model_format):
+            found_format = format_of(state.model_format)
+            if found_format in evaluator.formats and not metric.is_of(found_format):
                 found.setdefault(_without(evaluator, metric, state))
     return list(found)
 
@@ -90,16 +100,21 @@ def _unmeasurable(
 ) -> Misfit:
     takes = listed(sorted(evaluator.formats))
     cure = _cure(state, evaluator.formats, passes, "at the end")
-    given = f"{state.model_format}, which {state.giver} gives"
-    return Misfit(evaluator.name, f"measures {takes}, not {given}{cure}", is_step=False)
+    return Misfit(evaluator.name, f"measures {takes}, not {_given(state)}{cure}", is_step=False)
 
 
 def _without(evaluator: EvaluatorSpec, metric: MetricSpec, state: _State) -> Misfit:
     """A model that the evaluator measures, but that has no such metric."""
-    others = [m.name for m in evaluator.metrics if m.is_of(state.model_format)]
-    given = f"{state.model_format}, which {state.giver} gives; that has {listed(others, 'and')}"
+    others = [m.name for m in evaluator.metrics if m.is_of(format_of(state.model_format))]
+    given = f"{_given(state)}; that has {listed(others, 'and')}"
     message = f"is a metric of {listed(sorted(metric.formats))}, not of {given}"
     return Misfit(metric.name, message, is_step=False)
+
+
+def _given(state: _State) -> str:
+    """The format of what comes in, and where it comes from."""
+    verb = "is" if state.giver == _MODEL else "gives"
+    return f"{state.model_format}, which {state.giver} {verb}"
 
 
 class _Walk:
@@ -117,8 +132,8 @@ class _Walk:
         self._asked = frozenset(_names_asked(items))
         self.found: list[Misfit] = []
 
-    def run(self) -> list[_State]:
-        states = [_State(SOURCE_FORMAT, "the model", (), (), self._kinds)]
+    def run(self, source: str) -> list[_State]:
+        states = [_State(source, _MODEL, (), (), self._kinds)]
         for item in self._items:
             states = self._item(item, states)
         return states
@@ -141,7 +156,7 @@ class _Walk:
         used: list[_State] = []
         for state in states:
             unused = self._noted(state, step.id, False)
-            if state.model_format in step.spec.passes_through:
+            if step.spec.skips(state.model_format):
                 result.append(unused)
                 continue
             applies = holds(step.when, dict(state.scope), "")
@@ -158,10 +173,9 @@ class _Walk:
     def _fits(self, step: Step, state: _State) -> bool:
         """Whether a step takes what comes in; noted when it does not."""
         accepts = step.spec.accepts
-        if state.model_format in accepts:
+        if step.spec.takes(state.model_format):
             return True
-        takes = listed(sorted(accepts))
-        given = f"{state.model_format}, which {state.giver} gives"
+        takes, given = listed(sorted(accepts)), _given(state)
         cure = _cure(state, accepts, self._passes, f"before {step.id}")
         self.found.append(Misfit(step.id, f"takes {takes}, not {given}{cure}", is_step=True))
         return False
@@ -175,7 +189,7 @@ class _Walk:
             return False
         if state.kinds & spec.kinds:
             return True
-        is_model = state.narrower == "the model"
+        is_model = state.narrower == _MODEL
         has = "the model is one" if is_model else f"{state.narrower} takes only those"
         takes, given = kind_words(spec.kinds), kind_words(state.kinds)
         message = f"takes {takes}, not {given} ({has}){self._sibling(step, state)}"
@@ -188,7 +202,7 @@ class _Walk:
             spec.name
             for spec in self._passes.values()
             if state.kinds & spec.kinds
-            and state.model_format in spec.accepts
+            and spec.takes(state.model_format)
             and spec.gives not in (None, state.model_format)
             and (spec.neutral is None) == (step.spec.neutral is None)
         ]
@@ -210,10 +224,13 @@ class _Walk:
         for name, domain in step.parameters.items():
             grown = (s for state in states for s in self._values(step, name, domain, state))
             states = _distinct(grown)
-        gives = step.spec.gives
-        if gives is None:
+        if step.spec.gives is None:
             return states
-        return [replace(s, model_format=gives, giver=step.id, skipped=()) for s in states]
+        after = step.spec.after
+        return [
+            replace(s, model_format=after(s.model_format), giver=step.id, skipped=())
+            for s in states
+        ]
 
     def _values(self, step: Step, name: str, domain: Domain, state: _State) -> Iterator[_State]:
         full = f"{step.id}.{name}"
@@ -254,7 +271,7 @@ def _cure(state: _State, wanted: frozenset[str], passes: Mapping[str, PassSpec],
     fitting = [
         spec.name
         for spec in passes.values()
-        if state.model_format in spec.accepts and spec.gives in wanted
+        if spec.takes(state.model_format) and spec.gives in wanted
     ]
     for step in state.skipped:
         if any(step == name or step.startswith(f"{name}_") for name in fitting):

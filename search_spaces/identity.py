@@ -6,7 +6,7 @@ that options name the content counts, not where they lie.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from search_spaces.candidates import plain
@@ -37,13 +37,18 @@ def _more(space: Space) -> Json:
         for name, metric in space.functions.items()
     }
     found: Json = {"functions": functions} if functions else {}
+    base = space.model.base
+    found |= {} if base is None else {"base": base.text}
     found |= {"build_only": True} if space.build_only else {}
-    return found | ({} if space.limits.fidelity else {"fidelity": False})
+    found |= {"test_model": True} if space.test_model else {}
+    return found | ({} if space.limits.fidelity else {"fidelity": False}) | (
+        {} if space.limits.faults else {"faults": False}
+    )
 
 
 def _data(space: Space) -> Json:
     assert space.data is not None
-    data = space.data.to_json()
+    data = replace(space.data, files=()).to_json()
     del data["files"]  # their content counts, not where they lie
     return data
 

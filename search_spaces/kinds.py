@@ -88,6 +88,13 @@ def kind_of_folder(folder: Path) -> str | None:
     return kind_of(config) if isinstance(config, dict) else None
 
 
+def kind_of_source(model_format: str, folder: Path) -> str | None:
+    """The kind of a model of this format in a folder; of an adapter ask that of its base."""
+    if model_format in ("genai", "quantized"):
+        return CAUSAL
+    return ENCODER if model_format == "onnx" else kind_of_folder(folder)
+
+
 def kind_words(kinds: Iterable[str]) -> str:
     """Kinds of model in words, as a message names them."""
     words = {CAUSAL: "language models that generate", ENCODER: "encoders"}

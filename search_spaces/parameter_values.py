@@ -65,6 +65,8 @@ def _found_path(spec: ParameterSpec, node: Node, base: Path) -> str:
     value = node.value if isinstance(node, ScalarNode) else None
     if not isinstance(node, ScalarNode) or isinstance(value, bool) or not node.raw.strip():
         raise Fault(node.place, f"found {describe(node)}, expected {expected(spec)}")
+    if "://" in node.raw:
+        raise Fault(node.place, "found a URL, expected a local path; only data.files takes URLs")
     tried = places_of(node.raw, base)
     for path in tried:
         if exists(path):

@@ -9,6 +9,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from search_spaces.secrets import redacted
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -31,9 +33,9 @@ class Problem:
 
     def __str__(self) -> str:
         if not self.file:
-            return self.message
+            return redacted(self.message)
         place = self.file if self.line is None else f"{self.file}:{self.line}"
-        return f"{place}: {self.message}"
+        return redacted(f"{place}: {self.message}")  # either may quote a URL of the space
 
 
 class SpaceError(Exception):

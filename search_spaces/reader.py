@@ -13,13 +13,14 @@ from typing import TypeVar
 from search_spaces.build_only import anywhere, without_runtime
 from search_spaces.candidates import is_continuous
 from search_spaces.catalog import read_text
+from search_spaces.chat_reader import check_chat
 from search_spaces.data import DataSpec
 from search_spaces.data_reader import read_data
 from search_spaces.formats import misfits
 from search_spaces.functions import FunctionMetric, read_functions
 from search_spaces.goals_reader import Goals, GoalsReader, check_available, check_labels
 from search_spaces.installed import is_installed
-from search_spaces.kinds import kind_of_folder
+from search_spaces.kinds import kind_of_source
 from search_spaces.node_values import mapping, require, wrong
 from search_spaces.overrides import Overrides, apply, extras
 from search_spaces.pipeline_reader import Pipeline, read_pipeline
@@ -33,7 +34,7 @@ from search_spaces.settings_reader import (
     read_search,
     read_task,
 )
-from search_spaces.space import Limits, SearchSettings, Space, steps_of
+from search_spaces.space import Choices, Fixed, Limits, SearchSettings, Space, Step, steps_of
 from search_spaces.vocabulary import Vocabulary
 from search_spaces.yaml_nodes import Entry, MappingNode, Node, compose
 
@@ -218,7 +219,7 @@ class _Reader:
         if "data" in self._entries:
             return
         for step in (s for item in pipeline.items for s in steps_of(item)):
-            if step.spec.uses_data:
+            if step.spec.uses_data and _may_read(step):
                 place = pipeline.places[step.id]
                 self._problems.add(place, f"{step.id} learns from data; the key 'data' is missing")
 
@@ -241,14 +242,36 @@ class _Reader:
                     message = f"{name} needs {distribution}, which is not installed; the extra "
                     self._problems.add(place, f"{message}`{extra}` of this program brings it")
 
+    def _check_chat(self, model: Path, kind: str | None) -> None:
+        data = self._entries.get("data")
+        node = None if data is None else data.node
+        if isinstance(node, MappingNode) and "chat" in node.entries:
+            check_chat(node.entries["chat"], model, kind, self._problems)
+
     def _check_formats(
         self, pipeline: Pipeline, goals: Goals, task: str | None, model: Reference | None
     ) -> None:
         evaluators = [self._vocabulary.evaluators[name] for name in goals.evaluators]
-        kind = None if model is None or model.path is None else kind_of_folder(model.path)
+        found = None if model is None else model.checkpoint
+        path = None if found is None else found.path
+        kind = None if found is None or path is None else kind_of_source(found.format, path)
+        flow = "hf" if model is None else model.flow
+        if path is not None:
+            self._check_chat(path, kind)
         passes = self._vocabulary.passes
         known = map(self._vocabulary.metric, goals.metrics)
         asked = [found for found in known if found is not None and found[1].lacking() is None]
-        for misfit in misfits(pipeline.items, evaluators, passes, task, kind, asked):
+        for misfit in misfits(pipeline.items, evaluators, passes, task, kind, asked, flow):
             places = pipeline.places if misfit.is_step else goals.metrics | goals.places
             self._problems.add(places[misfit.name], f"{misfit.name} {misfit.message}")
+
+
+def _may_read(step: Step) -> bool:
+    """Whether a step whose pass uses data can have values with which it does."""
+    for name, reading in step.spec.data_where.items():
+        domain = step.parameters.get(name, Fixed(step.spec.parameter(name).default))
+        values = domain.values if isinstance(domain, Choices) else ()
+        values = (domain.value,) if isinstance(domain, Fixed) else values
+        if values and not set(values) & set(reading):
+            return False
+    return True

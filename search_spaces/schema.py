@@ -22,7 +22,7 @@ from search_spaces.goal_patterns import (
     quantity_pattern,
 )
 from search_spaces.parameter_values import expected
-from search_spaces.settings_reader import MAX_SEED, NAME, STRATEGIES
+from search_spaces.settings_reader import ADAPTER_KEYS, MAX_SEED, NAME, STRATEGIES
 from search_spaces.units import unit_names
 from search_spaces.vocabulary import TASKS, EvaluatorSpec, ParameterSpec, PassSpec, Vocabulary
 
@@ -35,6 +35,7 @@ _PATH: Schema = {"type": ["string", "number"], "minLength": 1}  # a file may be 
 _ANY, _NUMBERS, _WHOLE = "search", "search_of_numbers", "search_of_whole_numbers"
 _STEP: Schema = {"$ref": "#/$defs/step"}
 _WHEN: Schema = {"$ref": "#/$defs/when"}
+_MODEL = "A folder, a hub id, or pypi:PACKAGE==VERSION/path/in/package."
 
 
 def space_schema(vocabulary: Vocabulary) -> Schema:
@@ -64,7 +65,7 @@ def _top(vocabulary: Vocabulary) -> dict[str, Schema]:
         "name": _words(
             "What the study's name begins with: letters, digits, spaces, ._-", f"^({NAME.pattern})$"
         ),
-        "model": _text("A folder, a hub id, or pypi:PACKAGE==VERSION/path/in/package."),
+        "model": _model(),
         "task": {"description": "What the model is for.", "enum": list(TASKS)},
         "data": _data(),
         "pipeline": _listing("The passes, in order.", _item()),
@@ -75,10 +76,17 @@ def _top(vocabulary: Vocabulary) -> dict[str, Schema]:
     }
 
 
+def _model() -> Schema:
+    """A model, or an adapter on one."""
+    parts = {"adapter": _text("The folder of a peft adapter."), "base": _text(_MODEL)}
+    return {"anyOf": [_text(_MODEL), _mapping(parts, "An adapter on a model.", ADAPTER_KEYS)]}
+
+
 def _with_label() -> Schema:
     """Who classifies needs labels."""
     classifies = {"properties": {"task": {"const": "text-classification"}}, "required": ["task"]}
-    return {"if": classifies, "then": {"properties": {"data": {"required": ["label"]}}}}
+    labelled = {"anyOf": [{"required": ["label"]}, {"required": ["chat"]}]}
+    return {"if": classifies, "then": {"properties": {"data": labelled}}}
 
 
 def _of_known_metrics(vocabulary: Vocabulary) -> Schema:
@@ -226,22 +234,60 @@ def _evaluator(spec: EvaluatorSpec) -> Schema:
 
 
 def _data() -> Schema:
-    paths = _one_or_more("Files of rows.", _words("The path of a file."))
+    paths = _one_or_more("Files of rows.", _place())
     roles = _mapping(dict.fromkeys(("train", "dev", "test"), paths), required=("train", "dev"))
     share = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
     keys = {
         "files": {
             "description": "JSON lines, JSON, CSV, TSV, Parquet or text; or train:, dev:, test:.",
-            "if": {"type": "object"},
+            "if": {"type": "object", "not": {"required": ["hub"]}},
             "then": roles,
             "else": paths,
         },
         "template": _words("A row as text, with {column} placeholders; the label's comes last."),
+        "chat": _chat(),
         "label": _words("The column that the model predicts."),
-        "split": _or_null(_mapping({"dev": share, "test": share}, "Shares of the rows.")),
+        "split": _or_null(
+            _mapping(
+                {"dev": _or_zero(share), "test": _or_zero(share)}, "Shares of the rows; 0: none."
+            )
+        ),
         "seed": {"type": "integer", "minimum": 0},
     }
-    return _mapping(keys, "What to train on and to score with.", required=("files", "template"))
+    found = _mapping(keys, "What to train on and to score with.", required=("files",))
+    return found | {"oneOf": [{"required": ["template"]}, {"required": ["chat"]}]}
+
+
+def _chat() -> Schema:
+    """Conversations, or what two sides say."""
+    side = "A column, or text with {column} placeholders."
+    said = {
+        "user": _words(side),
+        "assistant": _words(side),
+        "system": _words("What the model is told first."),
+    }
+    whole = {"messages": _words("The column of conversations: lists of {role, content}.")}
+    return {
+        "description": "A row as turns, in the model's own chat template; in place of template.",
+        "if": {"required": ["messages"]},
+        "then": _mapping(whole, required=("messages",)),
+        "else": _mapping(said, required=("user", "assistant")),
+    }
+
+
+def _place() -> Schema:
+    """Where a file is, or a data set of the hub."""
+    keys = {
+        "hub": _words("A data set of the hub, or a folder laid out like one."),
+        "subset": _words("Which of its configurations."),
+        "split": _words("One of its splits, or a slice: train[:4096], train[10%:20%]."),
+        "revision": _words("A branch, tag or commit."),
+    }
+    return {
+        "if": {"type": "object"},
+        "then": _mapping(keys, "A data set of the hub.", required=("hub",)),
+        "else": _words("The path of a file, or its URL (s3://, az://, gs://, https://...)."),
+    }
 
 
 def _objective(pattern: str) -> Schema:
@@ -280,6 +326,7 @@ def _limits() -> Schema:
         "time": _or_null(_duration("Of each stage and measurement: 90s, 8m or 1h30m.")),
         "memory": _or_null(memory),
         "fidelity": _flag("Models that a stage changed beyond what its pass explains are dead."),
+        "faults": _flag("Models whose answers are worth nothing are dead."),
     }
     return _mapping(keys, "What each stage and each measurement may take.")
 
@@ -333,6 +380,13 @@ def _flag(description: str) -> Schema:
 
 def _required(*keys: str) -> list[Schema]:
     return [{"required": [key]} for key in keys]
+
+
+def _or_zero(share: Schema) -> Schema:
+    """The share, or 0: nothing is kept back."""
+    return {key: bound for key, bound in share.items() if key != "exclusiveMinimum"} | {
+        "minimum": 0
+    }
 
 
 def _or_null(schema: Schema) -> Schema:

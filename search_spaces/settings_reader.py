@@ -12,18 +12,23 @@ from search_spaces.node_values import (
     mapping,
     one_word,
     parsed,
+    require,
+    text,
     whole,
 )
 from search_spaces.problems import Problems
-from search_spaces.references import Reference, ReferenceError, parse_reference
+from search_spaces.references import Reference, ReferenceError, adapter_on, parse_reference
 from search_spaces.space import Limits, SearchSettings
 from search_spaces.units import parse_duration, parse_size
-from search_spaces.vocabulary import TASKS
-from search_spaces.yaml_nodes import Entry, Node
+from search_spaces.vocabulary import ADAPTER, TASKS
+from search_spaces.yaml_nodes import Entry, MappingNode, Node
 
+ADAPTER_KEYS = ("adapter", "base")
+"""Of a `model:` that is an adapter on a model that its own configuration does not name."""
+_MODEL = "a local folder, a hub id (org/name) or pypi:PACKAGE==VERSION/path/in/package"
 STRATEGIES = ("auto", "tpe", "grid", "random", "nsga2", "gp")
 _SEARCH_KEYS = ("strategy", "trials", "max_time", "seed")
-_LIMIT_KEYS = ("time", "memory", "fidelity")
+_LIMIT_KEYS = ("time", "memory", "fidelity", "faults")
 MAX_SEED = 2**32 - 1  # what NumPy takes
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
 """What a space may be called."""
@@ -52,12 +57,19 @@ def read_limits(node: Node, problems: Problems) -> Limits:
     if memory is not None and not is_nothing(memory.node):
         expected = "a size such as 4GB or 512MiB"
         size = parsed(memory.node, "limits.memory", expected, parse_size, problems)
-    return Limits(Limits().time if seconds is None else seconds, size, _fidelity(entries, problems))
+    default = Limits()
+    return Limits(
+        default.time if seconds is None else seconds,
+        size,
+        _on(entries, "fidelity", problems, default=default.fidelity),
+        _on(entries, "faults", problems, default=default.faults),
+    )
 
 
 def read_model(node: Node, base: Path, problems: Problems) -> Reference | None:
     """The model; a relative folder is looked for in `base`, then in the current directory."""
-    expected = "a local folder, a hub id (org/name) or pypi:PACKAGE==VERSION/path/in/package"
+    if isinstance(node, MappingNode):
+        return _adapter(node, base, problems)
 
     def reference(found: str) -> Reference:
         try:
@@ -67,7 +79,31 @@ def read_model(node: Node, base: Path, problems: Problems) -> Reference | None:
                 raise
             return Reference("path", found, path=base / found)
 
-    return parsed(node, "model", expected, reference, problems)
+    return parsed(node, "model", _MODEL, reference, problems)
+
+
+def _adapter(node: MappingNode, base: Path, problems: Problems) -> Reference | None:
+    """An adapter, and the model that it lies on."""
+    entries = mapping(node, "model", ADAPTER_KEYS, problems) or {}
+    require(node, node.place, "model: ", ADAPTER_KEYS, problems)
+    if entries.keys() != set(ADAPTER_KEYS):
+        return None
+    adapter, model = (entries[key].node for key in ADAPTER_KEYS)
+    named = text(model, "model.base", _MODEL, problems)
+
+    def reference(found: str) -> Reference:
+        assert named is not None
+        try:
+            return adapter_on(found, named, base)
+        except ReferenceError:
+            if not problems.elsewhere:
+                raise
+            beside = Reference("path", named, path=base / named)
+            return Reference("path", found, path=base / found, format=ADAPTER, base=beside)
+
+    if named is None:
+        return None
+    return parsed(adapter, "model", "the folder of a peft adapter", reference, problems)
 
 
 def read_task(node: Node, problems: Problems) -> str | None:
@@ -94,10 +130,10 @@ def name_of_file(path: Path) -> str:
     return re.sub(r"[^A-Za-z0-9 ._-]", "_", path.stem).lstrip(" ._-")[:100] or "space"
 
 
-def _fidelity(entries: Mapping[str, Entry], problems: Problems) -> bool:
-    entry = entries.get("fidelity")
-    found = None if entry is None else flag(entry.node, "limits.fidelity", problems)
-    return Limits().fidelity if found is None else found
+def _on(entries: Mapping[str, Entry], key: str, problems: Problems, *, default: bool) -> bool:
+    entry = entries.get(key)
+    found = None if entry is None else flag(entry.node, f"limits.{key}", problems)
+    return default if found is None else found
 
 
 def _strategy(node: Node, problems: Problems) -> str:

@@ -5,8 +5,10 @@ Knows nothing of labels, splits or files.
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
@@ -29,6 +31,26 @@ def likeness(first: Words, second: Words) -> float:
     """Jaccard similarity: shared words / all words of both; 0 where neither has any."""
     shared = len(first & second)
     return shared / (len(first) + len(second) - shared) if shared else 0.0
+
+
+def alike_pairs(texts: Sequence[Words], least: float) -> Iterator[tuple[int, int]]:
+    """(text, an earlier one) wherever their likeness is `least` or more; one pair for each text.
+
+    Exact. Texts so alike share one of their rarest words: of n words, one of the n - least*n + 1
+    rarest (Chaudhuri et al., "A Primitive Operator for Similarity Joins", 2006).
+    """
+    counts = Counter(word for words in texts for word in words)
+    holding: dict[str, list[int]] = {}
+    for number, words in enumerate(texts):
+        rarest = sorted(words, key=lambda word: (counts[word], word))
+        shared = rarest[: len(words) - math.ceil(least * len(words) - 1e-9) + 1]
+        before = {other for word in shared for other in holding.get(word, ())}
+        found = (other for other in sorted(before) if likeness(words, texts[other]) >= least)
+        first = next(found, None)
+        if first is not None:
+            yield number, first
+        for word in shared:
+            holding.setdefault(word, []).append(number)
 
 
 T = TypeVar("T")

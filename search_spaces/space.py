@@ -97,11 +97,13 @@ class Limits:
     """`limits:` of the file, per stage and measurement: seconds, and bytes of private memory.
 
     `fidelity`: a stage that makes another model than its pass can explain ends its trial.
+    `faults`: so does a model whose answers are worth nothing.
     """
 
     time: float = 3600.0
     memory: int | None = None
     fidelity: bool = True
+    faults: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ class Space:
 
     `build_only`: candidates are built and never run, whatever they are built for.
     `functions`: the metrics of the space's own, by name; their options are under `evaluators`.
+    `test_model`: the model is a stand-in with random weights, whose faults are none.
     `files`: (evaluator, option) for every option that names a file or folder, or null.
     """
 
@@ -127,3 +130,4 @@ class Space:
     build_only: bool = False
     files: frozenset[tuple[str, str]] = frozenset()
     functions: Mapping[str, FunctionMetric] = field(default_factory=dict)
+    test_model: bool = False

@@ -19,6 +19,16 @@ TASKS = ("text-classification", "text-generation")
 INPUT = "input"
 """In `ParameterSpec.applies`: the format of the model that comes in."""
 
+QUANTIZED, ADAPTER, ON_QUANTIZED = "quantized", "adapter", "adapter on quantized"
+"""The last: an adapter whose base has packed weights. Passes and evaluators take it as any other
+adapter; `fixes` and `applies` of a declaration can tell it from one on a base of floats."""
+
+
+def format_of(flow: str) -> str:
+    """The format of what flows between passes: an adapter is one, whatever its base."""
+    return ADAPTER if flow == ON_QUANTIZED else flow
+
+
 type_names = {
     bool: "true or false",
     int: "a whole number",
@@ -61,6 +71,8 @@ class ParameterSpec:
     `applies`: the parameter has an effect only where each parameter named here, declared before
     it, has one of the values given (or where the model's format, under `INPUT`, is one of them).
     Elsewhere nobody is asked for it, and it keeps its default.
+    `later`: it came when results of the pass were stored already: at its default, which does what
+    was done before, it is left out of the keys of stages and candidates, so that they still hold.
     """
 
     name: str
@@ -74,6 +86,7 @@ class ParameterSpec:
     search: tuple[Value, ...] | SearchRange | None = None
     unavailable: Callable[[Value], str | None] | None = None
     applies: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    later: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +98,8 @@ class PassSpec:
     adapter beside its base), "onnx" (an encoder as `model.onnx` beside its tokenizer), "genai"
     (an ONNX Runtime GenAI folder). `gives` None means: the format that came in.
     `kinds`, `tasks`: the kinds of model and the tasks that the pass is made for.
-    `fixes`: for a format that comes in, the values that parameters can only have then.
+    `fixes`: for a format that comes in (or `ON_QUANTIZED`), the values that parameters can only
+    have then.
     `providers`: the execution providers that the result runs on; empty: the pass does not matter.
     `requires`: distributions that must be installed, each with the extra that brings it.
     `passes_through`: formats on which the pass has nothing to do; it is left out of such a
@@ -93,7 +107,8 @@ class PassSpec:
     `neutral`: the parameters at which the pass only converts and does not trade quality; the
     baseline uses them. None: the baseline leaves the pass out.
     `libraries`: distributions whose version is part of a stage's key.
-    `uses_data`: the pass reads the training split.
+    `uses_data`: the pass reads the training split; where `data_where` names a parameter, only with
+    one of these values of it.
     `budget`: the parameter that says how long the pass trains. A pass that has one can stop after
     a share of it, and can go on from there: `tuner.passes.base.StageContext`.
     """
@@ -109,6 +124,7 @@ class PassSpec:
     neutral: Mapping[str, Value] | None = None
     deterministic: bool = True
     uses_data: bool = False
+    data_where: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     libraries: tuple[str, ...] = ()
     kinds: frozenset[str] = KINDS
     tasks: tuple[str, ...] = TASKS
@@ -120,6 +136,19 @@ class PassSpec:
     def parameter(self, name: str) -> ParameterSpec:
         """The parameter of that name; KeyError when there is none."""
         return next(p for p in self.parameters if p.name == name)
+
+    def takes(self, flow: str) -> bool:
+        """Whether the pass can take a model of this format (or `ON_QUANTIZED`)."""
+        return format_of(flow) in self.accepts
+
+    def skips(self, flow: str) -> bool:
+        """Whether the pass has nothing to do with such a model, and is left out."""
+        return format_of(flow) in self.passes_through
+
+    def after(self, flow: str) -> str:
+        """What flows on when such a model came in; of an adapter on a packed one `ON_QUANTIZED`."""
+        given = self.gives or flow
+        return ON_QUANTIZED if given == ADAPTER and flow == QUANTIZED else given
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +187,9 @@ class EvaluatorSpec:
     """The declaration of an evaluator: one entry under `metrics:`, one or more metrics.
 
     `formats`: the model formats that it can measure. `needs_labels`: only for data with labels.
-    `needs_data`: only where the space has data. `reference`: it compares a model with the
-    baseline's, which it is given too.
+    `needs_data`: only where the space has data. `text`: the option that names a text to measure
+    on in place of the data's rows. `reference`: it compares a model with the baseline's, which it
+    is given too.
     `requires`: distributions that must be installed, each with the extra that brings it.
     """
 
@@ -172,8 +202,14 @@ class EvaluatorSpec:
     needs_labels: bool = False
     libraries: tuple[str, ...] = ()
     needs_data: bool = False
+    text: str | None = None
     reference: bool = False
     requires: Mapping[str, str] = field(default_factory=dict)
+
+    def reads_rows(self, options: Mapping[str, Value]) -> bool:
+        """Whether its numbers depend on the data's rows, where the space has data."""
+        own_text = self.text is None or options.get(self.text) is not None
+        return self.needs_labels or self.needs_data or not own_text
 
 
 @dataclass(frozen=True, slots=True)

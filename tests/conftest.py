@@ -17,6 +17,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import tiny_models  # noqa: E402  # found on the path set above
+from storage_servers import azure, gcs, s3  # noqa: E402, F401  # fixtures
 from study.postgres import postgres, postgres_url  # noqa: E402, F401  # fixtures
 
 

@@ -76,7 +76,8 @@ def run(request: Request) -> Study:
 
 def _write_answer(session: Session, folder: Path, study: Study, space: Space, chosen: int) -> None:
     def write() -> None:
-        write_answer(folder, study, space, session.tuning.model_of(chosen).model)
+        built = session.tuning.model_of(chosen)
+        write_answer(folder, study, space, built.model, built.artifacts[0])
 
     insist(session.store, write)
     write_report(folder, study, session.reader)

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluators import machine
 from evaluators.base import Json, MeasurementError
 from evaluators.runtimes import providers
-from evaluators.runtimes.adapters import active_adapter
+from evaluators.runtimes.adapters import active_adapter, adapter_named
 from evaluators.runtimes.endings import end_tokens, room
 from evaluators.runtimes.errors import check_finite, refusals
+from evaluators.runtimes.sampling import GREEDY, Sampling
 from search_spaces.problems import listed
 
 if TYPE_CHECKING:
@@ -63,10 +64,11 @@ def refuse_paged(config: Json) -> None:
 class Generation:
     """A model in onnxruntime-genai, with the providers and session options of its folder.
 
-    Of adapters beside the model, the one that the folder says is active.
+    Of adapters beside the model, the one that the folder says is active, or the one asked for.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, adapter: str | None = None) -> None:
+        """Load it. MeasurementError where the runtime refuses, or there is no such adapter."""
         self.config = read_config(folder)
         refuse_paged(self.config)
         import onnxruntime_genai as og
@@ -79,7 +81,9 @@ class Generation:
         if self._model.device_type == "CPU" and set(asked) - {"cpu"}:
             names = listed(provider_options(self.config))
             raise MeasurementError(f"the model asks for {names}, but GenAI runs it on the CPU")
-        self._adapter = active_adapter(folder)
+        self._adapter = (
+            active_adapter(folder) if adapter is None else adapter_named(folder, adapter)
+        )
         if self._adapter is not None:
             name, file = self._adapter
             with refusals("onnxruntime-genai cannot load the adapter"):
@@ -119,8 +123,19 @@ class Generation:
         ended = time.perf_counter_ns()
         return (ended - started) / 1e9, (first - started) / 1e9
 
+    @property
+    def model(self) -> Any:
+        """The model as onnxruntime-genai has it."""
+        return self._model
+
     def generate(self, prompt: Sequence[int], most: int) -> list[int]:
-        """Greedy tokens after a prompt: `most`, or fewer where the text or the context ends.
+        """All of `stream`, greedily."""
+        return list(self.stream(prompt, most))
+
+    def stream(
+        self, prompt: Sequence[int], most: int, sampling: Sampling = GREEDY
+    ) -> Iterator[int]:
+        """Tokens after a prompt as they are made: `most`, or fewer where text or context ends.
 
         The end-of-sequence token, of those that the folder names, is left out. MeasurementError
         where the model cannot run or the prompt leaves no room, DeadModel where its logits are not
@@ -130,18 +145,20 @@ class Generation:
 
         most = room(prompt, most, self.config.get("context_length"))
         ends = end_tokens(self.config)
-        made: list[int] = []
+        made = 0
         with refusals("onnxruntime-genai cannot run the model"):
-            generator = self._start(np.array([prompt], np.int32), most, may_end=True)
+            generator = self._start(np.array([prompt], np.int32), most, True, sampling)
             check_finite(generator.get_output("logits"))
-            while len(made) < most and not generator.is_done():
+        while made < most and not generator.is_done():
+            with refusals("onnxruntime-genai cannot run the model"):
                 generator.generate_next_token()
                 token = int(generator.get_next_tokens()[0])
-                if token in ends:
-                    break
-                made.append(token)
+            if token in ends:
+                break
+            made += 1
+            yield token
+        with refusals("onnxruntime-genai cannot run the model"):
             check_finite(generator.get_output("logits"))
-        return made
 
     def check(self, prompt: NDArray[np.int32], new_tokens: int) -> None:
         """A request, to see whether it can be measured: its length is right, its logits finite."""
@@ -161,7 +178,13 @@ class Generation:
             found = generator.token_count() - prompt.shape[1]
             raise MeasurementError(f"the runtime made {found} tokens, expected {new_tokens}")
 
-    def _start(self, prompt: NDArray[np.int32], new_tokens: int, may_end: bool = False) -> Any:
+    def _start(
+        self,
+        prompt: NDArray[np.int32],
+        new_tokens: int,
+        may_end: bool = False,
+        sampling: Sampling = GREEDY,
+    ) -> Any:
         import onnxruntime_genai as og
 
         batch, tokens = prompt.shape
@@ -172,8 +195,8 @@ class Generation:
             batch_size=batch,
             max_length=max(length, self.least_cache()),
             min_length=0 if may_end else length,
-            do_sample=False,
             num_beams=1,
+            **_drawing(sampling),
         )
         generator = og.Generator(self._model, parameters)
         if self._adapter is not None:
@@ -189,3 +212,16 @@ class Generation:
     def _next(self, generator: Any) -> None:
         generator.generate_next_token()
         generator.get_next_tokens()
+
+
+def _drawing(sampling: Sampling) -> dict[str, Any]:
+    """The runtime's own search options; top_k 0 is no limit of the candidates' number."""
+    if sampling.greedy:
+        return {"do_sample": False}
+    return {
+        "do_sample": True,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": 0,
+        "random_seed": sampling.seed,
+    }

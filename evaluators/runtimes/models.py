@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from evaluators.base import Artifact, Json, MeasurementError
-from search_spaces.kinds import CAUSAL, ENCODER, kind_of_folder
+from search_spaces.kinds import CAUSAL, ENCODER, kind_of_source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,9 +99,8 @@ def generates(model: Artifact) -> bool:
 
 def _kind(model: Artifact) -> str | None:
     """The kind of model; None where that cannot be told, as of a folder without configuration."""
-    if model.format in ("genai", "quantized"):
-        return CAUSAL
-    return ENCODER if model.format == "onnx" else kind_of_folder((model.base or model).path)
+    whole = model.base or model
+    return kind_of_source(whole.format, whole.path)
 
 
 def open_language_model(model: Artifact) -> LanguageModel:

@@ -20,10 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search_spaces.sources import packing_problem
+
 CONFIG_KEY = "quantization_config"
 PACKED = ("qweight", "qzeros", "scales", "g_idx")
 
 _WORD = 32
+_PLAIN = "has plain weights, expected a checkpoint with quant_method gptq"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +62,10 @@ class Scheme:
     @classmethod
     def of(cls, folder: Path) -> Scheme:
         """The scheme of a checkpoint. ValueError where it is not in this layout."""
-        found = _config(folder).get(CONFIG_KEY) or {}
-        method = found.get("quant_method")
-        if method != "gptq" or found.get("desc_act"):
-            raise ValueError(
-                f"{folder}: expected a checkpoint with quant_method gptq and no desc_act, "
-                f"found {method!r} with desc_act {found.get('desc_act')!r}"
-            )
+        found = _config(folder).get(CONFIG_KEY)
+        why = packing_problem(found) if found else _PLAIN
+        if found is None or why is not None:
+            raise ValueError(f"{folder} {why}")
         return cls(int(found["bits"]), int(found["group_size"]), bool(found.get("sym")))
 
 

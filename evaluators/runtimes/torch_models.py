@@ -95,6 +95,11 @@ class TorchLanguageModel:
         found = (self.config.get(name) for name in _LENGTHS)
         return next((int(length) for length in found if length), None)
 
+    @property
+    def ends(self) -> frozenset[int]:
+        """The tokens that end a text."""
+        return self._ends
+
     def conditions(self) -> Json:
         """The device that its weights are on, data type, threads, versions."""
         return conditions_of(self._network, self._model.base is not None)

@@ -203,6 +203,26 @@ def test_adapter_trained_on_packed_weights_stays_beside_them(
     close(scored(with_active(apart, "base", tmp_path)), next_logits(packed), 1e-3)
 
 
+def test_packed_base_gets_adapters_by_name_beside_it(
+    models: Models, strong: Strong, run_pass: Runner, tmp_path: Path
+) -> None:
+    packed = models("quantized")
+    adapter = strong(packed)
+    answer = tmp_path / "answer"
+    shutil.copytree(adapter.path, answer / "model")
+    options: dict[str, Value] = {
+        "accuracy_level": 1,
+        "share_embeddings": False,
+        "unquantized_nodes": ("/lm_head/MatMul",),
+        "adapters": (f"joy={adapter.path}", str(answer)),
+    }
+    beside = run_pass("multi_lora", packed, **options)
+    listing = json.loads((beside.path / "adapters.json").read_text())
+    assert (sorted(listing["adapters"]), listing["active"]) == (["answer", "base", "joy"], "base")
+    close(next_logits(beside), next_logits(packed), 1e-3)
+    close(next_logits(with_active(beside, "joy", tmp_path)), next_logits(adapter), 1e-3)
+
+
 def test_size_and_bytes_of_the_model_do_not_depend_on_the_adapters_numbers(
     phi3: Artifact, strong: Strong, run_pass: Runner
 ) -> None:
@@ -282,7 +302,11 @@ def test_folders_that_are_no_adapters_or_have_taken_names_are_refused(
     (base,) = checked(adapters=(str(strong(phi3, "base").path),))
     assert "named as the one that changes nothing" in base
     twice = tuple(str(strong(phi3, "same", seed).path) for seed in (1, 2))
-    assert len(checked(adapters=twice)) == 1
+    (again,) = checked(adapters=twice)
+    assert again.endswith("same; NAME=FOLDER gives it another name")
+    assert checked(adapters=(twice[0], f"other={twice[1]}")) == []
+    assert len(checked(adapters=(f"tuned={twice[0]}",))) == 1
+    assert "no adapter" in checked(adapters=("joy=/no/such/folder",))[0]
     assert "bf16" in checked(precision="bf16")[0]
 
 
@@ -294,6 +318,11 @@ def test_content_of_further_adapters_is_a_part_of_the_key(phi3: Artifact, strong
     other = strong(phi3, "more", seed=9).path
     shutil.copyfile(other / "adapter_model.safetensors", folder / "adapter_model.safetensors")
     assert pass_.environment(parameters) != before
+    before = dict(pass_.environment(parameters))
+    config = folder / "adapter_config.json"
+    renamed = json.loads(config.read_text()) | {"base_model_name_or_path": "/another/place"}
+    config.write_text(json.dumps(renamed))
+    assert dict(pass_.environment(parameters)) == before
     shutil.rmtree(folder)
     assert dict(pass_.environment(parameters)) == {"adapters/more": "absent"}
 

@@ -102,6 +102,22 @@ def test_what_else_an_evaluator_depends_on_is_in_the_key() -> None:
     assert len(keys) == 3
 
 
+@pytest.mark.parametrize("name", ["accuracy", "perplexity", "divergence"])
+def test_other_rows_are_another_measurement_of_what_is_read_from_them(name: str) -> None:
+    def key(rows: str, **changes: Value) -> str:
+        evaluator = all_evaluators()[name]
+        options: dict[str, Any] = {p.name: p.default for p in evaluator.spec.parameters}
+        source = replace(SOURCE, data_keys={"train": "t", "dev": rows})
+        step = CandidateStep("build", PASSES["build"].spec, {})
+        stages = plan(Candidate({}, (step,)), source, PASSES)
+        known = options | changes
+        return measurement_plan(evaluator, known, stages, PASSES, source, "dev", {}).key(0)
+
+    assert key("one") != key("another")
+    if name != "accuracy":
+        assert key("one", file=__file__) == key("another", file=__file__)
+
+
 OPENVINO: dict[str, Value] = {"execution_provider": "openvino"}
 
 
@@ -180,3 +196,21 @@ def test_a_night_measures_again_and_knows_what_it_measured() -> None:
 
     assert key("monday") == key("monday")
     assert len({key(None), key("monday"), key("tuesday")}) == 3
+
+
+def test_a_parameter_that_came_later_changes_keys_only_where_it_is_used() -> None:
+    spec = replace(
+        PASSES["tune"].spec,
+        parameters=(ParameterSpec("packing", bool, False, "Came later.", later=True),),
+    )
+    passes = {"tune": Toy(spec)}
+
+    def keys(parameters: dict[str, Value], of: PassSpec) -> tuple[str, str]:
+        steps = (CandidateStep("tune", of, parameters),)
+        candidate = Candidate({}, steps)
+        [stage] = plan(candidate, SOURCE, passes)
+        return stage.key, candidate.key
+
+    before = keys({}, PASSES["tune"].spec)
+    assert keys({"packing": False}, spec) == before
+    assert not set(keys({"packing": True}, spec)) & set(before)

@@ -8,7 +8,16 @@ import json
 from rich.console import Console
 
 from tuner.report.progress import JsonLines, Progress
-from tuner.study.events import Event, Failed, Judged, Measured, StudyStarted, Told, TrialAsked
+from tuner.study.events import (
+    Event,
+    Failed,
+    Judged,
+    Measured,
+    StageFinished,
+    StudyStarted,
+    Told,
+    TrialAsked,
+)
 
 ESTIMATE = {
     "metric": "tpot",
@@ -68,3 +77,14 @@ def test_every_event_is_a_json_line() -> None:
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [line["event"] for line in lines][:2] == ["StudyStarted", "TrialAsked"]
     assert lines[2]["estimates"][0]["value"] == 0.0054
+
+
+def test_what_a_pass_tells_of_its_result_is_shown_once() -> None:
+    text = "12 of 400 texts were cut to 512 tokens (3.1 % of all tokens lost)"
+    stream = io.StringIO()
+    with Progress(Console(file=stream, width=80, color_system=None)) as progress:
+        for number in (0, 1):
+            progress(TrialAsked(number, "trial", "k", {}, ()))
+            cost = (number == 1, 1.0, 1, None, None)  # the second finds the result in the store
+            progress(StageFinished(number, 0, "lora", "lora", "k", *cost, notices=(text,)))
+    assert " ".join(stream.getvalue().split()) == f"lora: {text}"

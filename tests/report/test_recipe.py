@@ -53,3 +53,19 @@ def test_a_space_that_holds_no_stage_to_its_word_makes_such_a_recipe(tmp_path: P
         again = parse_space(recipe, tmp_path / "recipe.yaml", VOCABULARY).space
         assert (space.limits.fidelity, again.limits.fidelity) == (fidelity, fidelity)
         assert describe(again).get("fidelity", True) is fidelity
+
+
+def test_a_recipe_has_its_conversations(tmp_path: Path) -> None:
+    path = sample_space.write_data(tmp_path)
+    plain = '  template: "Text: {phrase}\\nTone: {tone}"\n'
+    chat = '  chat: {user: "Text: {phrase}", assistant: tone, system: "Tell."}\n'
+    assert plain in sample_space.SPACE
+    builder = {"id": "genai_builder", "pass": "genai_builder", "parameters": {"precision": "int4"}}
+    for text in (
+        sample_space.SPACE.replace(plain, chat),
+        sample_space.SPACE.replace(plain, "  chat: {messages: m}\n").replace("  label: tone\n", ""),
+    ):
+        space = parse_space(text, path, VOCABULARY).space
+        recipe = recipe_text(space, [builder], "", tmp_path)
+        again = parse_space(recipe, tmp_path / "recipe.yaml", VOCABULARY).space
+        assert again.data == space.data

@@ -6,7 +6,15 @@ import random
 
 import pytest
 
-from search_spaces.similarity import WordIndex, Words, likeness, normalised, spread, words_of
+from search_spaces.similarity import (
+    WordIndex,
+    Words,
+    alike_pairs,
+    likeness,
+    normalised,
+    spread,
+    words_of,
+)
 
 
 def test_words_are_without_case_punctuation_and_form() -> None:
@@ -60,3 +68,18 @@ def test_of_equally_similar_texts_the_first_is_found() -> None:
 def test_a_part_is_taken_evenly_over_the_whole() -> None:
     assert spread(range(10), 5) == [0, 2, 4, 6, 8]
     assert spread(range(3), 5) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("least", [0.5, 0.8, 1.0])
+def test_alike_texts_are_those_of_comparing_all(least: float) -> None:
+    chance = random.Random(3)
+    texts: list[Words] = [frozenset(chance.choices("abcdefgh", k=6)) for _ in range(150)]
+    texts.append(frozenset())
+    expected = []
+    for number, words in enumerate(texts):
+        alike = (i for i, other in enumerate(texts[:number]) if likeness(words, other) >= least)
+        first = next(alike, None)
+        if first is not None:
+            expected.append((number, first))
+    assert expected
+    assert list(alike_pairs(texts, least)) == expected

@@ -3,10 +3,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from scripted_study import BASELINE, Script, Study, asked, started
+from scripted_study import BASELINE, Script, Study, asked, stage, started
 from sqlalchemy import Engine, event
 
-from tuner.study.events import StudyStopped
+from tuner.study.api import Study as StudyOfReader
+from tuner.study.events import TWIN, StudyStopped
 from tuner.study.reader import StudyNotFoundError, StudyReader
 
 ODD_NAMES = [
@@ -115,3 +116,20 @@ def test_the_number_of_queries_does_not_grow_with_the_study(
     queries.clear()
     assert len(getattr(study.reader, question)("tones")) >= 20
     assert len(queries) <= 3
+
+
+def test_what_passes_told_of_a_trial_is_kept(study: Study) -> None:
+    cut = "12 of 400 texts were cut to 512 tokens (3.1 % of all tokens lost)"
+    study.send(
+        started(),
+        asked(0),
+        stage(0, 0, "lora", share=0.5, notices=(cut,)),
+        stage(0, 0, "lora", notices=(cut,)),
+        stage(0, 1, "rtn"),
+        stage(0, TWIN, "rtn", notices=("of the twin",)),
+        asked(1),
+        stage(1, 0, "lora", cached=True, notices=(cut,)),
+    )
+    found = StudyOfReader(study.reader, "tones")
+    assert found.notices(0) == found.notices(1) == (f"lora: {cut}",)
+    assert found.notices(2) == ()

@@ -35,6 +35,16 @@ def test_loss_of_tokens_is_that_of_each_text_alone(tiny_phi3: Path) -> None:
     assert float(token_loss(model, batch).detach()) == pytest.approx(alone, rel=1e-5)
 
 
+def test_answers_in_the_midst_of_a_text_are_learned_too(tiny_phi3: Path) -> None:
+    model = load_causal(Artifact("hf", tiny_phi3))
+    text = Example([5, 6, 7, 8, 9, 10], 4, earlier=(1, 2))
+    assert text.learned == 4
+    costs = token_costs(model, text.ids)
+    together = float(token_loss(model, [text, Example([11, 12], 1)]).detach())
+    expected = costs[0] + costs[1] + costs[3] + costs[4] + token_costs(model, [11, 12])[0]
+    assert together == pytest.approx(expected, rel=1e-5)
+
+
 def test_an_end_aside_counts_for_a_part(tiny_phi3: Path) -> None:
     model = load_causal(Artifact("hf", tiny_phi3))
     costs = token_costs(model, [5, 6, 7, 8])

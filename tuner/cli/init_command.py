@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from search_spaces import parse_space
+from search_spaces.data_files import DataError
+from search_spaces.data_locations import Location, is_url, parse_url
 from search_spaces.kinds import CAUSAL, ENCODER
 from search_spaces.problems import SpaceError, listed
 from search_spaces.references import ReferenceError, parse_reference
@@ -61,12 +63,19 @@ def _wish(arguments: argparse.Namespace, output: Path) -> Wish:
             raise CannotWrite("--label names a column of the data: --data FILE is missing")
         return Wish(found, task, arguments.device, None, output)
     data = dataset.look_at(
-        Path(arguments.data),
+        _location(arguments.data),
         arguments.label,
         classify=task == CLASSIFY,
         named=found.kind == CAUSAL,
     )
     return Wish(found, task, arguments.device, data, output)
+
+
+def _location(text: str) -> Location:
+    try:
+        return parse_url(text) if is_url(text) else Path(text)
+    except DataError as error:
+        raise CannotWrite(f"--data {error}") from None
 
 
 def _task(kind: str, label: str | None) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.cli import spaces
+from tuner.cli.answer_folder import check_folder
 
 
 def run_command(arguments: argparse.Namespace) -> int:
@@ -23,8 +24,14 @@ def run_space(named: spaces.Named, arguments: argparse.Namespace) -> int:
 
     `arguments` has what a search's command line has about the study, its files and what is shown.
     """
+    check_folder(arguments.output, named.space)
+    dry, save = (getattr(arguments, name, None) for name in ("dry_run", "save_space"))
+    if dry or save is not None:
+        code = _preview(named, arguments, dry=bool(dry), save=save)
+        if dry or code:
+            return code
     from evaluators.base import MeasurementError
-    from search_spaces.data import DataError
+    from search_spaces.data_files import DataError, DataUnavailable
     from tuner.engine.tuning import BaselineFailed
     from tuner.models.errors import ModelError
     from tuner.pipeline.store import StoreError
@@ -36,7 +43,10 @@ def run_space(named: spaces.Named, arguments: argparse.Namespace) -> int:
     quiet_libraries()
     try:
         return _run(named, arguments)
-    except DatabaseUnavailable as error:  # the command is right: another time it goes on
+    except (
+        DatabaseUnavailable,
+        DataUnavailable,
+    ) as error:  # the command is right: another time it goes on
         print(f"tune: {error}", file=sys.stderr)
         return 1
     except (DataError, ModelError, DatabaseError, WarmStartError) as error:
@@ -80,11 +90,48 @@ def _run(named: spaces.Named, arguments: argparse.Namespace) -> int:
         study = run(request)
     if json_lines is not None:
         json_lines.write({"event": "Answer"} | summary(study))
+    elif study.best is not None and getattr(arguments, "command", "search") in _ONE_SHOT:
+        _print_one_shot(out, named, study)
     else:
         print_answer(out, study)
     if study.best is not None and study.best.row.verdict not in ("infeasible", "undecided"):
         return 0
     return 3 if study.nearest else 1
+
+
+_ONE_SHOT = ("finetune", "quantize", "optimize", "run")
+
+
+def _print_one_shot(out: Any, named: spaces.Named, study: Any) -> None:
+    """What was made; the answer of a search where there was anything to choose."""
+    from search_spaces.counting import measure
+    from tuner.report.answer import print_answer
+    from tuner.report.made import print_made
+
+    one = measure(named.space).candidates == 1
+    (print_made if one else print_answer)(out, study)
+
+
+def _preview(
+    named: spaces.Named, arguments: argparse.Namespace, *, dry: bool, save: str | None
+) -> int:
+    """Print what would be done, and write the space that does it; the exit code."""
+    if dry:
+        from tuner.steps.outline import Places, outline
+
+        places = Places(arguments.output or f"tuned/{named.space.name}-...", arguments.db)
+        for line in outline(named.space, places):
+            print(line)
+    if save is None:
+        return 0
+    try:
+        Path(save).write_text(named.to_save or named.text, encoding="utf-8")
+    except OSError as error:
+        print(f"tune: {save}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    more = " --build-only" if named.space.build_only else ""
+    print(f"wrote {save}: tune --space {save}{more} does the same", file=sys.stderr)
+    return 0
 
 
 def quiet_libraries() -> None:

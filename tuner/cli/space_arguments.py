@@ -34,6 +34,7 @@ def run_parser(epilog: str) -> Parser:
     group = parser.add_argument_group("search")
     add_search(group)
     add_trying(group)
+    add_dry_run(group, saves=False)
     group = parser.add_argument_group("where things go")
     group.add_argument("--study", metavar="NAME", help="the study's name (default: of the space)")
     text = "a study to begin with: STUDY, DB#STUDY or DB; none: nothing (default: of the space)"
@@ -86,6 +87,24 @@ def add_trying(group: Group) -> None:
     )
     group.add_argument(
         "--retry-failed", action="store_true", help="try again what failed, and forget its lessons"
+    )
+
+
+def add_dry_run(group: Group, *, saves: bool = True) -> None:
+    """`--dry-run`, `--save-space`, `--test-model`: try a command before its hours.
+
+    `saves`: the command has no space file yet, and may write one.
+    """
+    group.add_argument(
+        "--dry-run", action="store_true", help="print what would be done, and do nothing"
+    )
+    if saves:
+        text = "write the space that does the same"
+        group.add_argument("--save-space", metavar="FILE", help=text)
+    group.add_argument(
+        "--test-model",
+        action="store_true",
+        help="try it all in a minute: the same architecture, tiny, with random weights",
     )
 
 

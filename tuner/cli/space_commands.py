@@ -11,7 +11,7 @@ from pathlib import Path
 from evaluators.statistics import QUANTILES, samples_needed
 from evaluators.timed import SAMPLE_OPTIONS
 from search_spaces.counting import Size, measure
-from search_spaces.data import DataError
+from search_spaces.data import DataError, fetch
 from search_spaces.data_report import DataReport, report
 from search_spaces.problems import Problem, SpaceError
 from search_spaces.space import Space, steps_of
@@ -29,7 +29,7 @@ def check(arguments: argparse.Namespace) -> int:
     """Report every problem of a space; it raises SpaceError where there is one."""
     space = spaces.read(arguments).space
     size = measure(space)
-    found = _look_at_data(space)
+    found = _look_at_data(space, default_root())
     print(f"{space.name}: fine, {_candidates(size)}")
     _print_warnings(space, found)
     return 0
@@ -39,8 +39,8 @@ def plan(arguments: argparse.Namespace) -> int:
     """Print the size of a space, its stages, and what they are known to cost."""
     space = spaces.read(arguments).space
     size = measure(space)
-    found = _look_at_data(space)
     root = default_root() if arguments.store is None else Path(arguments.store)
+    found = _look_at_data(space, root)
     costs = known_costs(root, _passes(space), list(space.evaluators))
     _print_field("space", f"{space.name}: {_candidates(size)}")
     _print_field("model", space.model.text)
@@ -62,11 +62,12 @@ def _print_field(name: str, text: str) -> None:
     print(wrapper.fill(f"{name:<{_COLUMN}}{text}"))
 
 
-def _look_at_data(space: Space) -> DataReport | None:
-    """What the space's data holds; SpaceError where it cannot be used."""
+def _look_at_data(space: Space, root: Path) -> DataReport | None:
+    """What the space's data holds; SpaceError where it cannot be used. Fetches into the store."""
     if space.data is None:
         return None
     try:
+        fetch(space.data, root)
         return report(space.data)
     except DataError as error:
         raise SpaceError([Problem(f"data: {error}", str(space.path))]) from error

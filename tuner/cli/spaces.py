@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from search_spaces import Overrides, find_space, parse_space
 from search_spaces.catalog import read_text
@@ -17,10 +18,14 @@ from tuner.registry import vocabulary
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A checked space, and the text of its file."""
+    """A checked space, and the text of its file.
+
+    `to_save`: the text for a file elsewhere, from which other relative paths lead to its files.
+    """
 
     space: Space
     text: str
+    to_save: str | None = None
 
 
 def read(arguments: argparse.Namespace) -> Named:
@@ -30,13 +35,39 @@ def read(arguments: argparse.Namespace) -> Named:
         raise SpaceError([Problem("no space given: a space file, or a shipped one such as phi3")])
     path = find_space(source)
     text = read_text(path)
-    reading = parse_space(text, path, vocabulary(), overrides(arguments))
+    return parsed(text, path, overrides(arguments), arguments)
+
+
+def parsed(
+    text: str, path: Path | None, changes: Overrides, arguments: argparse.Namespace
+) -> Named:
+    """A checked space; with `--test-model` the same with a stand-in for its model. SpaceError."""
+    trying = getattr(arguments, "test_model", False)
+    try:
+        reading = parse_space(text, path, vocabulary(), changes)
+    except SpaceError:
+        if not trying:
+            raise
+        # Only what is not here, which is stood in for, may be wrong.
+        reading = parse_space(text, path, vocabulary(), changes, elsewhere=True)
     for notice in reading.notices:
         print(f"note: {notice}", file=sys.stderr)
-    refusal = hopeless(reading.space, all_passes())
+    space = _rehearsed(reading.space, arguments) if trying else reading.space
+    refusal = hopeless(space, all_passes())
     if refusal is not None:
-        raise SpaceError([Problem(f"no candidate can run: {refusal}", str(path))])
-    return Named(reading.space, text)
+        raise SpaceError([Problem(f"no candidate can run: {refusal}", str(path or ""))])
+    return Named(space, text)
+
+
+def _rehearsed(space: Space, arguments: argparse.Namespace) -> Space:
+    from tuner.pipeline.store import default_root
+    from tuner.steps.rehearsal import rehearsal
+
+    store = getattr(arguments, "store", None)
+    cut, notices = rehearsal(space, vocabulary(), default_root() if store is None else Path(store))
+    for notice in notices:
+        print(f"note: {notice}", file=sys.stderr)
+    return cut
 
 
 def overrides(arguments: argparse.Namespace) -> Overrides:

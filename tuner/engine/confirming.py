@@ -128,8 +128,10 @@ class Confirmer:
         return range(_FIRST, _FIRST + count)
 
     def _can_confirm(self, name: str) -> bool:
-        spec = self.evaluators[name].spec
-        return not (spec.needs_labels or spec.needs_data) or "test" in self.splits
+        """Whether there is what it measures on: a text of its own, or data that was held back."""
+        spec, options = self.evaluators[name].spec, self.space.evaluators[name]
+        reads = self.space.data is not None and spec.reads_rows(options)
+        return not reads or "test" in self.splits
 
     def _judge(
         self, judge: Judge, number: int, member: _Member, search: Sequence[float]

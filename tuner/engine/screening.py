@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from evaluators.base import Evaluator
 from evaluators.verdicts import Judgement, Verdict
 from search_spaces.candidates import (
-    SOURCE_FORMAT,
     Candidate,
     CandidateStep,
     baseline_candidate,
@@ -39,26 +38,26 @@ class Twin:
     shares: Mapping[str, float]
 
 
-def twin_of(candidate: Candidate, baseline: Candidate) -> Twin | None:
+def twin_of(candidate: Candidate, baseline: Candidate, model_format: str) -> Twin | None:
     """The un-tuned twin; None where the later passes need what the training gives.
 
+    `model_format`: of the model that comes in (`Reference.flow`).
     A step that the baseline has too (the fine-tuning that gives an encoder its head) is the
     baseline's, for a moment only.
     """
     kept = {step.id: step for step in baseline.steps}
     steps: list[CandidateStep] = []
     shares: dict[str, float] = {}
-    model_format = SOURCE_FORMAT
     for step in candidate.steps:
         if step.spec.changes == _TRAINS and not step.spec.passes_through and step.id in kept:
             shares[step.id] = _BARELY
             step = kept[step.id]  # it stands for the candidate's own
         elif step.spec.changes == _TRAINS:
             continue
-        if model_format not in step.spec.accepts:
+        if not step.spec.takes(model_format):
             return None
         steps.append(step)
-        model_format = step.spec.gives or model_format
+        model_format = step.spec.after(model_format)
     return Twin(Candidate({}, tuple(steps)), shares)
 
 
@@ -87,7 +86,8 @@ class Screen:
         TrialFailed where a later pass cannot be done: the candidate would fail there as well.
         """
         names = self._telling()
-        twin = twin_of(candidate, baseline_candidate(self.space)) if names else None
+        flow = self.space.model.flow
+        twin = twin_of(candidate, baseline_candidate(self.space), flow) if names else None
         if twin is None:
             return None
         untrained = any(trains(s) and not self.runner.store.has(s.key) for s in stages)

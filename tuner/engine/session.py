@@ -87,10 +87,12 @@ def open_source(space: Space, store_root: Path) -> Source:
     keys: dict[str, str] = {}
     rows: dict[str, int] = {}
     if space.data is not None:
+        space_data.fetch(space.data, store_root)
         names = space_data.split_names(space.data)
         keys = {name: space_data.content_key(space.data, name) for name in names}
         rows = {name: len(space_data.read_split(space.data, name)) for name in names}
-    return Source(fingerprint(space.model, store_root), space.task, keys, rows)
+    key = fingerprint(space.model, store_root)
+    return Source(key, space.task, keys, rows, space.model.flow)
 
 
 _JOBS = ("evaluators.measure", "evaluators.fidelity", "tuner.passes", "tuner.execution.stage_job")
@@ -253,11 +255,13 @@ def _started(request: Request, name: str, source: Source, *, resumed: bool) -> S
             "name": space.name,
             "path": None if space.path is None else str(space.path),
             "model": space.model.text,
+            "model_format": space.model.format,
             "fingerprint": identity(space, source),
             "question": question(space, source),
             "limits": asdict(space.limits),
             "text": request.space_text,
-        },
+        }
+        | ({"test_model": True} if space.test_model else {}),
         objectives=tuple(asdict(o) for o in space.objectives),
         constraints=tuple(
             {

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from evaluators.base import Json
 from search_spaces.candidates import Candidate, baseline_candidate, build, plain
+from search_spaces.counting import measure
 from search_spaces.space import Space
 from search_spaces.vocabulary import Value
 from tuner.engine.confirming import bracket_of
@@ -92,7 +93,14 @@ class Tuning:
         own = [t for t in past.trials if not t.imported]
         done = sum(t.finished and not self._is_retried(t) for t in own)
         spent = self._p.crew.is_out_of_time() or (limit is not None and done >= limit)
-        return spent and (bool(past.confirmed) or not any(t.feasible for t in past.trials))
+        feasible = any(t.feasible for t in past.trials)
+        return spent and (bool(past.confirmed) or not feasible or not self._owes_confirmation)
+
+    @property
+    def _owes_confirmation(self) -> bool:
+        """Whether numbers may flatter: not where there is one candidate, and no data kept back."""
+        kept_back = "test" in self._p.crew.tools.source.data_keys
+        return kept_back or measure(self._p.space).candidates != 1
 
     def search(self) -> str:
         """Go on until the budget is spent; why it ended: trials, max_time or exhausted."""
@@ -114,7 +122,7 @@ class Tuning:
 
         Nothing is measured where it was done before, and the front's best are the same.
         """
-        if not self._front:
+        if not self._front or not self._owes_confirmation:
             return
         self._confirmed = True
         past = self._p.cooperation.load()

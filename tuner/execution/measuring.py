@@ -15,9 +15,9 @@ from evaluators.base import Artifact, Estimate, Evaluator, Measurement, Measurem
 from evaluators.measure import MEASURE_JOB
 from evaluators.timed import TimedEvaluator
 from evaluators.timing import Timeline
-from search_spaces.candidates import SOURCE_FORMAT, plain
+from search_spaces.candidates import plain
 from search_spaces.space import Space
-from search_spaces.vocabulary import Aspect, MetricSpec
+from search_spaces.vocabulary import Aspect, MetricSpec, format_of
 from tuner.execution.job import Failure, Job, Reason
 from tuner.execution.making import Maker, TrialFailed
 from tuner.passes.base import Pass
@@ -209,7 +209,7 @@ class Measurer:
         alone = self._plan(run, engine, split, None, own=own)
         stage = None if alone.position < 0 else run.stages[alone.position]
         model = (
-            SOURCE_FORMAT if stage is None else stage.output_format,
+            format_of(self.source.format) if stage is None else stage.output_format,
             self.source.key if stage is None else stage.key,
         )
         beside = isinstance(engine, TimedEvaluator)
@@ -312,7 +312,7 @@ class Measurer:
         )
         self.emit(measured)
         faults = engine.faults(task.measurements)
-        if faults and not task.run.may_be_dead:
+        if faults and not task.run.may_be_dead and self.space.limits.faults:
             failure = Failure(Reason.DEAD, faults[0], True)
             raise TrialFailed(engine.spec.name, failure, None)
         return Reading(estimates, tuple(task.measurements))

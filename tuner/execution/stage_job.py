@@ -22,6 +22,8 @@ FETCH_SOURCE = f"{__name__}:fetch_source"
 def run_stage(payload: Json) -> Json:
     """Run the pass that `payload` names; what it writes into `output` is the result.
 
+    Gives "notices", a list of sentences, where the pass had something to tell.
+
     `payload`: "pass", "parameters", "model" (an `Artifact` as JSON), "output", "task", "data" (a
     `DataSpec` as JSON, or null); and of a training that is not done at once "share" and "earlier"
     (a folder, or null), which are those of `StageContext`.
@@ -29,6 +31,7 @@ def run_stage(payload: Json) -> Json:
     from tuner.passes import all_passes
 
     data, earlier = payload["data"], payload.get("earlier")
+    notices: list[str] = []
     context = StageContext(
         model=Artifact.from_json(payload["model"]),
         parameters={k: _value(v) for k, v in payload["parameters"].items()},
@@ -37,9 +40,10 @@ def run_stage(payload: Json) -> Json:
         data=None if data is None else DataSpec.from_json(data),
         share=float(payload.get("share", 1.0)),
         earlier=None if earlier is None else Path(earlier),
+        tell=notices.append,
     )
     all_passes()[payload["pass"]].run(context)
-    return {}
+    return {"notices": notices} if notices else {}
 
 
 def fetch_source(payload: Json) -> Json:

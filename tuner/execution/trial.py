@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from evaluators.base import Artifact
 from search_spaces.candidates import Candidate, plain
-from search_spaces.kinds import kind_of_folder, kind_words
+from search_spaces.kinds import kind_of_source, kind_words
 from search_spaces.references import Reference
 from search_spaces.space import Space
 from tuner.execution.checking import Checks
@@ -21,6 +21,7 @@ from tuner.execution.job import Failure, Job, Reason
 from tuner.execution.making import LostInput, Maker, TrialFailed
 from tuner.execution.measuring import Run
 from tuner.execution.stage_job import FETCH_SOURCE, RUN_STAGE
+from tuner.models.resolver import fingerprint
 from tuner.passes.base import Pass
 from tuner.pipeline.plan import Source, Stage, key_at, plan
 from tuner.pipeline.refusals import refusal
@@ -115,7 +116,7 @@ class TrialRunner:
 
     def _build(self, number: int, stages: Sequence[Stage], first: int, *, again: bool) -> Run:
         artifacts = [self._source(number)]
-        _refuse_kind(stages, artifacts[0].path)
+        _refuse_kind(stages, artifacts[0])
         checks = Checks(self.space, self.source, self.passes, self.maker)
         for position, stage in enumerate(stages):
             artifacts.append(self._stage(number, first + position, stage, artifacts[-1]))
@@ -131,14 +132,19 @@ class TrialRunner:
 
     def _source(self, number: int) -> Artifact:
         if self._source_artifact is None:
-            self._source_artifact = Artifact("hf", self._source_folder(number))
+            self._source_artifact = self._whole(number, self.space.model)
         return self._source_artifact
 
-    def _source_folder(self, number: int) -> Path:
-        reference: Reference = self.space.model
+    def _whole(self, number: int, reference: Reference) -> Artifact:
+        """A model that comes in, with the base of an adapter."""
+        base = None if reference.base is None else self._whole(number, reference.base)
+        return Artifact(reference.format, self._source_folder(number, reference), base)
+
+    def _source_folder(self, number: int, reference: Reference) -> Path:
         if reference.path is not None:
             return reference.path
-        key = self.source.key
+        of_base = reference is self.space.model.base
+        key = fingerprint(reference, self.store.root) if of_base else self.source.key
 
         def job(draft: Draft) -> Job:
             payload = {"reference": reference.text, "output": str(draft.output)}
@@ -231,12 +237,15 @@ class _Make:
         """Its end; without `seconds` it had been in the store."""
         of = (self.number, self.position, self.step, self.pass_name, self.key)
         size, cached = int(entry.meta.get("bytes", 0)), seconds is None
-        return StageFinished(*of, cached, seconds or 0.0, size, peak, _log(entry), self.share)
+        told = tuple((entry.meta.get("value") or {}).get("notices", ()))
+        cost = (cached, seconds or 0.0, size, peak)
+        return StageFinished(*of, *cost, _log(entry), self.share, told)
 
 
-def _refuse_kind(stages: Sequence[Stage], folder: Path) -> None:
+def _refuse_kind(stages: Sequence[Stage], model: Artifact) -> None:
     """What can be known only now that the model is here: whether its kind suits every pass."""
-    kind = kind_of_folder(folder)
+    whole = model.base or model
+    kind = kind_of_source(whole.format, whole.path)
     for stage in stages:
         if kind is not None and kind not in stage.spec.kinds:
             takes, given = kind_words(stage.spec.kinds), kind_words([kind])

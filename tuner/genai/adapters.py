@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search_spaces.problems import hint, listed
+from search_spaces.sources import ADAPTER_CONFIG, BASE_KEY
 from tuner.genai.errors import Unbuildable
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+CONFIG, WEIGHTS = ADAPTER_CONFIG, "adapter_model.safetensors"
 
 _KEY = re.compile(r"^base_model\.model\.(?P<module>.+)\.lora_(?P<factor>[AB])\.weight$")
 _NOT_LORA = {
@@ -82,12 +83,13 @@ def refusal(folder: Path) -> str | None:
 
 
 def content_key(folder: Path) -> str:
-    """SHA-256 (hex) of what an adapter is; "absent" where it cannot be read."""
-    digest = sha256()
+    """SHA-256 (hex) of an adapter, whatever it calls its base; "absent" where it cannot be read."""
     try:
-        for name in (CONFIG, WEIGHTS):
-            digest.update(sha256((folder / name).read_bytes()).digest())
-    except OSError:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        config.pop(BASE_KEY, None)  # a place on this machine, mostly
+        digest = sha256(json.dumps(config, sort_keys=True).encode())
+        digest.update(sha256((folder / WEIGHTS).read_bytes()).digest())
+    except (OSError, ValueError, AttributeError):
         return "absent"
     return digest.hexdigest()
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from evaluators.base import Artifact
-from evaluators.text import classifier_text, render
+from evaluators.rows import Rows, encode_as_written
+from evaluators.text import classifier_text
 from search_spaces.data import DataSpec, read_split
 from tuner.graphs import folders
 from tuner.models.checkpoint import load_tokenizer
@@ -49,22 +50,27 @@ def feeds(
     At most `length` tokens of a text are taken; none is padded, unless the graph has a fixed
     length. PassError where there are no texts, or the graph has inputs of another kind.
     """
-    texts = _texts(model, data, samples)
-    tokens: list[list[int]] = load_tokenizer(model.path)(texts)["input_ids"]
+    tokens = _tokens(model, data, samples)
     cache = folders.cache_shape(model.path) if model.format == "genai" else (0, 0)
     inputs = list(graph.graph.input)
     return [{info.name: _value(info, ids[:length], cache) for info in inputs} for ids in tokens]
 
 
-def _texts(model: Artifact, data: DataSpec | None, samples: int) -> list[str]:
+def _tokens(model: Artifact, data: DataSpec | None, samples: int) -> list[list[int]]:
     rows = [] if data is None else read_split(data, "train")
     if data is None or not rows:
         raise PassError("calibration needs texts: the space has no training data")
     taken = min(samples, len(rows))
     spread = [rows[i * len(rows) // taken] for i in range(taken)]  # files are often sorted
+    tokenizer = load_tokenizer(model.path)
     if model.format == "onnx" and data.label is not None:
-        return [classifier_text(data.template, data.label, row) for row in spread]
-    return [render(data.template, row) for row in spread]
+        texts = [classifier_text(data.template, data.label, row) for row in spread]
+    else:
+        texts = Rows(tokenizer, data).texts(spread)
+    if data.chat is not None:
+        return encode_as_written(tokenizer, texts)
+    tokens: list[list[int]] = tokenizer(texts)["input_ids"]
+    return tokens
 
 
 def _value(info: Any, ids: Sequence[int], cache: tuple[int, int]) -> Any:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from search_spaces import data_locations
 from search_spaces.data import DataError, DataSpec, labels, read_split, template_columns
 from search_spaces.data_files import read_raw_rows
+from search_spaces.data_locations import Location
 from search_spaces.problems import hint, listed
 from tuner.init.errors import CannotWrite
 
@@ -38,7 +39,7 @@ class Dataset:
     score with. `tokens`: about how many a text has. `classes`: the labels.
     """
 
-    path: Path
+    path: Location
     texts: tuple[str, ...]
     label: str | None
     template: str
@@ -49,26 +50,27 @@ class Dataset:
     guessed: bool
 
 
-def look_at(path: Path, label: str | None, *, classify: bool, named: bool) -> Dataset:
+def look_at(path: Location, label: str | None, *, classify: bool, named: bool) -> Dataset:
     """What a file holds; CannotWrite where that cannot be told, or cannot be used.
 
     `classify`: a label is needed, and guessed where none is given. `named`: the template names the
     columns, as a language model reads them best.
     """
+    name = data_locations.shown(path)
     try:
-        rows = read_raw_rows(path)
+        rows = data_locations.reading(path, read_raw_rows)
         columns = list(dict.fromkeys(name for row in rows for name in row))
         if label is not None and label not in columns:
             known = listed(columns, "and")
             raise CannotWrite(
-                f"{path}: no column {label!r}; there are {known}{hint(label, columns)}"
+                f"{name}: no column {label!r}; there are {known}{hint(label, columns)}"
             )
-        found = (label or _label(path, rows, columns)) if classify else None
-        texts = _texts(path, rows, [c for c in columns if c != found])
-        template = _template(texts, found, named=named)
+        found = (label or _label(name, rows, columns)) if classify else None
+        texts = _texts(name, rows, [c for c in columns if c != found])
+        template = guess_template(texts, found, named=named)
         spec = DataSpec((("all", path),), template, found)
         if set(template_columns(template)) != {*texts, *([found] if found else [])}:
-            raise CannotWrite(f"{path}: a column's name has one of {{}}!: in it; rename it")
+            raise CannotWrite(f"{name}: a column's name has one of {{}}!: in it; rename it")
         return Dataset(
             path=path,
             texts=texts,
@@ -84,30 +86,40 @@ def look_at(path: Path, label: str | None, *, classify: bool, named: bool) -> Da
         raise CannotWrite(str(error)) from error
 
 
-def _label(path: Path, rows: Rows, columns: Sequence[str]) -> str:
-    by_name = [c for name in _LABEL_NAMES for c in columns if c.casefold() == name]
-    found = by_name[:1] or [c for c in columns if _is_class(rows, c)]
+def _label(file: str, rows: Rows, columns: Sequence[str]) -> str:
+    found = guess_labels(rows, columns)
     if len(found) == 1:
         return found[0]
     which = "more than one column could be" if found else "no column looks like"
     raise CannotWrite(
-        f"{path}: {which} the label; say which: --label {' or --label '.join(found or columns)}"
+        f"{file}: {which} the label; say which: --label {' or --label '.join(found or columns)}"
     )
 
 
-def _is_class(rows: Rows, column: str) -> bool:
+def guess_labels(rows: Rows, columns: Sequence[str]) -> list[str]:
+    """The columns that could be the label: the one with a usual name, else all with classes."""
+    by_name = [c for name in _LABEL_NAMES for c in columns if c.casefold() == name]
+    return by_name[:1] or [c for c in columns if is_class(rows, c)]
+
+
+def is_class(rows: Rows, column: str) -> bool:
     """Whether a column has few values, each of them often."""
     values = {str(row.get(column)) for row in rows}
     return 2 <= len(values) <= min(_MOST_LABELS, max(2, len(rows) // 5))
 
 
-def _texts(path: Path, rows: Rows, columns: Sequence[str]) -> tuple[str, ...]:
+def _texts(file: str, rows: Rows, columns: Sequence[str]) -> tuple[str, ...]:
+    found = guess_texts(rows, columns)
+    if not found:
+        raise CannotWrite(f"{file}: there is no column of text to read")
+    return found
+
+
+def guess_texts(rows: Rows, columns: Sequence[str]) -> tuple[str, ...]:
     """Columns with a usual name, else the longest one and those at least half as long."""
     texts = [c for c in columns if _length(rows, c) > 0]
     named = tuple(c for c in texts if c.casefold() in _TEXT_NAMES)
     if named or not texts:
-        if not texts:
-            raise CannotWrite(f"{path}: there is no column of text to read")
         return named
     longest = max(_length(rows, c) for c in texts)
     return tuple(c for c in texts if 2 * _length(rows, c) >= longest)
@@ -119,7 +131,8 @@ def _length(rows: Rows, column: str) -> float:
     return statistics.median(len(v) if isinstance(v, str) else 0 for v in values)
 
 
-def _template(texts: Sequence[str], label: str | None, *, named: bool) -> str:
+def guess_template(texts: Sequence[str], label: str | None, *, named: bool) -> str:
+    """A line for each column, the label's last; `named`: with the columns' names before them."""
     columns = [*texts, *([label] if label else [])]
     if not named or columns == list(texts[:1]):
         return "\n".join(f"{{{column}}}" for column in columns)

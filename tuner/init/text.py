@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from evaluators.machine import cores
 from evaluators.runtimes.providers import unavailable
+from search_spaces.data_locations import is_url, shown
 from search_spaces.kinds import ENCODER
 from search_spaces.vocabulary import PassSpec, Value
 from tuner.genai.errors import Unbuildable
@@ -22,11 +22,10 @@ from tuner.genai.legality import refuse_model
 from tuner.init.dataset import Dataset
 from tuner.init.model import Model
 from tuner.passes import pass_specs
-from tuner.report.step_example import yaml_value
+from tuner.report.step_example import yaml_path, yaml_value
 
 CLASSIFY = "text-classification"
 
-_PLAIN = re.compile(r"[A-Za-z0-9_./~][\w./~@=:+#-]*")
 _BLOCKS = (32, 64, 128)
 _COMMENT = 46
 
@@ -56,7 +55,7 @@ def _head(wish: Wish) -> Iterator[str]:
     yield "#   tune passes NAME       says what a pass can be told"
     reference = wish.model.reference
     text = reference.text
-    yield f"model: {_scalar(text if reference.path is None else _path(text, wish))}"
+    yield f"model: {yaml_path(text if reference.path is None else _path(text, wish))}"
     yield f"task: {wish.task}"
 
 
@@ -66,12 +65,12 @@ def _data(wish: Wish) -> Iterator[str]:
         return
     yield "data:"
     yield _noted(
-        f"  files: {_scalar(_path(str(data.path), wish))}", "60 % train, 20 % dev, 20 % test"
+        f"  files: {yaml_path(_path(shown(data.path), wish))}", "60 % train, 20 % dev, 20 % test"
     )
     reads = "read up to the label" if data.label else "a row as text"
     yield _noted(f"  template: {json.dumps(data.template, ensure_ascii=False)}", reads)
     if data.label is not None:
-        yield _noted(f"  label: {_scalar(data.label)}", f"{len(data.classes)} labels")
+        yield _noted(f"  label: {yaml_path(data.label)}", f"{len(data.classes)} labels")
 
 
 def _pipeline(wish: Wish) -> Iterator[str]:
@@ -243,13 +242,7 @@ def _noted(line: str, comment: str) -> str:
 
 def _path(text: str, wish: Wish) -> str:
     """A path as the space finds it from its own folder; one from the root stays as it is."""
-    if text.startswith(("/", "~")):
+    if text.startswith(("/", "~")) or is_url(text):
         return text
     relative = os.path.relpath(text, wish.output.parent)
     return relative if relative.startswith("..") else f"./{relative}"
-
-
-def _scalar(text: str) -> str:
-    """Text as YAML: as it is where that is sure to be read as text."""
-    sure = _PLAIN.fullmatch(text) and "/" in text and not text.endswith(":")
-    return text if sure else yaml_value(text)

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,18 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def folder_hash(folder: Path, cache: Path) -> str:
+def folder_hash(folder: Path, cache: Path, but: Sequence[str] = ()) -> str:
     """The SHA-256 over the names and contents of a folder's files, at any depth.
 
-    Hidden files and folders do not count. Files whose size, times and inode are those of the last
-    call are not read again; what was found is kept in the folder `cache`.
+    Hidden files and folders do not count, nor does what `but` names (relative, with /). Files
+    whose size, times and inode are those of the last call are not read again; what was found is
+    kept in the folder `cache`.
     """
     memory = _Memory(cache / MEMORY)
     whole = hashlib.sha256()
     for name, path in _visible_files(folder):
+        if name in but:
+            continue
         whole.update(json.dumps([name, memory.hash_of(path)]).encode())
     memory.save()
     return whole.hexdigest()

@@ -7,7 +7,7 @@ at no cost. Knows nothing of the store, the search or the study.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -24,6 +24,14 @@ class PassError(Exception):
     """
 
 
+Tell = Callable[[str], None]
+"""Takes a sentence for whoever runs the search: what a pass did that one may not expect."""
+
+
+def ignored(_: str) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class StageContext:
     """What a pass gets: the model that comes in, its parameters (all filled in), where to write.
@@ -31,6 +39,8 @@ class StageContext:
     Of a pass with a `budget`, `share` is how much of its training is to be done now (1: all), in
     steps that are those of the whole training; `earlier` is the result of the same training after
     a smaller share, to go on from. What comes out must not depend on `earlier`.
+    `tell` takes what a user should know of the result; it is kept with it, and told again where
+    the result is used again.
     """
 
     model: Artifact
@@ -40,6 +50,7 @@ class StageContext:
     data: DataSpec | None
     share: float = 1.0
     earlier: Path | None = None
+    tell: Tell = ignored
 
 
 class Pass(ABC):

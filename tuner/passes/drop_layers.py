@@ -9,8 +9,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from evaluators.text import classifier_text, render
-from search_spaces.data import DataSpec, read_split
+from evaluators.rows import Rows
+from evaluators.text import classifier_text
+from search_spaces.data import read_split
 from search_spaces.vocabulary import Aspect, ParameterSpec, PassSpec
 from tuner.models.checkpoint import copy_other_files, is_encoder, load_tokenizer, read_config
 from tuner.models.layers import keep_layers, transformer_layers
@@ -149,19 +150,22 @@ def _texts(context: StageContext, model: Any) -> list[list[int]]:
     rows = read_split(data, "train")
     taken = [rows[i * len(rows) // most] for i in range(most)] if most < len(rows) else rows
     encoder = is_encoder(context.model.path)
-    texts = [_read(data, row, encoder) for row in taken]
+    tokenizer = load_tokenizer(context.model.path)
+    texts = [_read(Rows(tokenizer, data), row, encoder) for row in taken]
     limit = int(str(context.parameters["max_length"]))
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if positions is not None:
         limit = min(limit, positions - 2)  # some architectures begin behind the padding's
-    tokens = load_tokenizer(context.model.path)(texts, truncation=True, max_length=limit)
+    signs = data.chat is None  # a chat's template writes its special tokens itself
+    tokens = tokenizer(texts, truncation=True, max_length=limit, add_special_tokens=signs)
     return sorted((list(ids) for ids in tokens["input_ids"] if ids), key=len)
 
 
-def _read(data: DataSpec, row: dict[str, str], encoder: bool) -> str:
+def _read(reading: Rows, row: dict[str, str], encoder: bool) -> str:
+    data = reading.data
     if encoder and data.label is not None:
         return classifier_text(data.template, data.label, row)
-    return render(data.template, row)
+    return reading.texts([row])[0]
 
 
 def influences(model: Any, texts: Sequence[list[int]]) -> list[float]:

@@ -39,6 +39,7 @@ class WeightOnly(Pass):
         gives=None,
         changes=frozenset({Aspect.WEIGHTS, Aspect.STRUCTURE}),
         uses_data=True,
+        data_where={"algorithm": ("gptq",)},
         libraries=("onnxruntime", "onnxruntime-gpu", "onnx", "onnx-ir", "torch", "tokenizers"),
         parameters=(
             ParameterSpec(

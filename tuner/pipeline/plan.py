@@ -16,25 +16,26 @@ from typing import Any
 
 from evaluators.base import Evaluator
 from evaluators.parts import parts_of
-from search_spaces.candidates import SOURCE_FORMAT, Candidate, digest, plain
+from search_spaces.candidates import Candidate, digest, plain, told
 from search_spaces.paths import content_digest
-from search_spaces.vocabulary import Aspect, EvaluatorSpec, PassSpec, Value
+from search_spaces.vocabulary import ADAPTER, Aspect, EvaluatorSpec, PassSpec, Value, format_of
 from tuner.passes.base import Pass
 
 Json = dict[str, Any]
 
-ADAPTER = "adapter"
-"""The format of what merging leaves no trace of but in the weights."""
-
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The model that comes in: its content's key, and the data's key and rows by split."""
+    """The model that comes in: its content's key, and the data's key and rows by split.
+
+    `format`: what it is, as `Reference.flow` tells.
+    """
 
     key: str
     task: str
     data_keys: Mapping[str, str]
     rows: Mapping[str, int] = field(default_factory=dict)
+    format: str = "hf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +64,16 @@ def plan(
 ) -> tuple[Stage, ...]:
     """The stages of a candidate, in order. `shares`: step -> how much of its training to do."""
     stages: list[Stage] = []
-    key, model_format = source.key, SOURCE_FORMAT
+    key, flow = source.key, source.format
     for step in candidate.steps:
         spec = step.spec
         description = _description(passes[spec.name], step.parameters, source) | {"input": key}
         share = 1.0 if spec.budget is None else (shares or {}).get(step.id, 1.0)
         description |= {} if share == 1.0 else {"share": share}
-        key, given = digest(description), spec.gives or model_format
-        formats = (model_format, given)
+        key, given = digest(description), spec.after(flow)
+        formats = (format_of(flow), format_of(given))
         stages.append(Stage(key, step.id, spec, step.parameters, description, *formats, share))
-        model_format = given
+        flow = given
     return tuple(stages)
 
 
@@ -88,8 +89,8 @@ def _description(pass_: Pass, parameters: Mapping[str, Value], source: Source) -
         "kind": "stage",
         "pass": spec.name,
         "version": spec.version,
-        "parameters": plain(parameters),
-        "data": source.data_keys["train"] if spec.uses_data else None,
+        "parameters": told(spec, parameters),
+        "data": source.data_keys.get("train") if spec.uses_data else None,
         "task": source.task,
         "libraries": library_versions(spec.libraries),
         "environment": dict(pass_.environment(parameters)),
@@ -149,7 +150,7 @@ def measurement_plan(
         "version": spec.version,
         "options": _contents(spec, options),
         "model": digest(model),
-        "data": source.data_keys.get(split) if spec.needs_labels or spec.needs_data else None,
+        "data": source.data_keys.get(split) if spec.reads_rows(options) else None,
         "libraries": library_versions(spec.libraries),
         "machine": dict(machine) if Aspect.RUNTIME in aspects else None,
     }
@@ -181,11 +182,14 @@ def _change(stage: Stage, pass_: Pass, aspects: frozenset[Aspect]) -> Json | Non
     if found == stage.parameters:
         return description
     environment = dict(pass_.environment(found))
-    return description | {"parameters": plain(found), "environment": environment}
+    return description | {"parameters": told(stage.spec, found), "environment": environment}
 
 
 def _shape(stages: Sequence[Stage], aspects: frozenset[Aspect]) -> Json | None:
-    """The first stage, where the next one keeps its adapter apart: rank and targets are shapes."""
+    """The first stage, where the next one keeps its adapter apart: rank and targets are shapes.
+
+    What merging does leaves no trace of an adapter but in the weights.
+    """
     kept = len(stages) == 2 and stages[0].output_format == ADAPTER
     if not kept or not stages[1].spec.changes & aspects:
         return None

@@ -5,6 +5,7 @@
     root/logs/                logs of stages that failed
     root/locks/               who is making what
     root/damaged/             entries that were found damaged, until the next `gc`
+    root/data/                copies of data that lies elsewhere (`search_spaces.data_copies`)
 
 **What holds when.** An entry is built in `tmp` and becomes visible by one rename, after everything
 in it was written. A process may be killed at any moment: the kernel keeps what was written before,
@@ -34,6 +35,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from search_spaces.data_copies import Copies, cache_root
 from tuner.pipeline import (
     store_explain,
     store_files,
@@ -59,11 +61,7 @@ class StoreError(Exception):
 
 def default_root() -> Path:
     """$TUNER_STORE, else `tuner` in $XDG_CACHE_HOME, else ~/.cache/tuner."""
-    chosen = os.environ.get("TUNER_STORE")
-    if chosen:
-        return Path(chosen).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path("~/.cache").expanduser()) / "tuner"
+    return cache_root()
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +218,8 @@ class Store:
         """Remove entries not used for `max_age` seconds, then the least recently used ones.
 
         It stops at `max_bytes` in all; `keep` names keys that stay in any case. Logs of failures
-        go by `max_age` too; damaged entries and what dead processes left go always.
+        and fetched data go by `max_age` too, the data also where `max_bytes` is 0; damaged entries
+        and what dead processes left go always.
         """
         self.recover()
         self._clear("damaged", 0.0)
@@ -229,7 +228,7 @@ class Store:
         entries = sorted(self.entries(), key=lambda e: e.used)
         with _telling(self.root):
             usage = store_files.Usage(e.path for e in entries)
-        removed, freed, now = [], 0, time.time()
+        removed, freed, now = [], self._prune(max_age, max_bytes), time.time()
         for entry in entries:
             too_old = max_age is not None and now - entry.used > max_age
             too_much = max_bytes is not None and usage.bytes > max_bytes
@@ -238,6 +237,12 @@ class Store:
                 self.remove(entry.key)
                 removed.append(entry.key)
         return GcReport(tuple(removed), freed, len(entries) - len(removed), usage.bytes)
+
+    def _prune(self, max_age: float | None, max_bytes: int | None) -> int:
+        """Remove fetched data by its age, or all of it; the bytes that were freed."""
+        if max_age is None and max_bytes != 0:
+            return 0
+        return Copies(self.root).prune(None if max_bytes == 0 else max_age)
 
     def recover(self) -> None:
         """Clear away what processes that died left in `tmp`. Opening a store does it."""

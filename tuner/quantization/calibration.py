@@ -9,7 +9,7 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from evaluators.text import encode_texts, render
+from evaluators.rows import Rows
 from search_spaces.data import DataSpec, read_split
 from search_spaces.vocabulary import Value
 from tuner.passes.base import PassError, StageContext
@@ -57,5 +57,6 @@ def _tokens(tokenizer: Any, data: DataSpec | None, seed: int) -> list[int]:
         raise PassError("calibration needs texts: the space has no `data` with a training split")
     random.Random(seed).shuffle(rows)
     end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-    texts = encode_texts(tokenizer, [render(data.template, row) for row in rows])
+    reading = Rows(tokenizer, data)
+    texts = reading.encode(reading.texts(rows))
     return [token for text in texts for token in (*text, *end)]

@@ -117,6 +117,9 @@ def _print_chosen(console: Console, study: Study, best: Trial) -> None:
     for name in asked_metrics(study):
         table.add_row(name, *_chosen_cells(study, best, name, confirmed))
     console.print(table)
+    for text in study.notices(best.number):
+        for row in textwrap.wrap(text, WIDTH - 1, initial_indent="  ", subsequent_indent="    "):
+            console.print(Text(row))
     _print_floors(console, study)
     _print_bracket(console, study)
 
@@ -233,6 +236,8 @@ def _print_footer(console: Console, study: Study) -> None:
     reused = sum(s.cached for s in stages)
     counts.append(f"{reused} of {plural(len(stages), 'stage')} reused")
     console.print(f"{', '.join(counts)}, {duration(study.seconds)} in all")
+    if study.info.space.get("test_model"):
+        console.print("a test with random weights: no number of quality means anything")
     console.print(Text(f"study  {study.name}"), soft_wrap=True)
     if study.output is not None:
         console.print(Text(f"answer {study.output}/ (model/, recipe.yaml, report.html)"))

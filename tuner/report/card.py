@@ -98,9 +98,10 @@ def _model_index(study: Study, trial: Trial, task: str) -> dict[str, Any] | None
 def _data_name(study: Study) -> str:
     data = parts_of_the_space(study).get("data")
     files = data.get("files") if isinstance(data, Mapping) else None
-    first = next(iter(files.values()), "") if isinstance(files, Mapping) else files
+    of_hub = isinstance(files, Mapping) and "hub" in files
+    first = next(iter(files.values()), "") if isinstance(files, Mapping) and not of_hub else files
     first = first[0] if isinstance(first, list) and first else first
-    return one_line(first or "none")
+    return one_line((first.get("hub") if isinstance(first, Mapping) else first) or "none")
 
 
 def _estimates(study: Study, trial: Trial) -> tuple[str, Sequence[Json]]:
@@ -247,6 +248,10 @@ def _origin(study: Study) -> str:
     data = parts_of_the_space(study).get("data")
     if isinstance(data, Mapping) and data.get("template"):
         lines += ["- A row is put into words as", "", fenced(plain(str(data["template"])), "text")]
+    elif isinstance(data, Mapping) and isinstance(data.get("chat"), Mapping):
+        said = [f"{name}: {value}" for name, value in data["chat"].items()]
+        words = fenced(plain("\n".join(said)), "text")
+        lines += ["- A row is a conversation, in the model's own chat template", "", words]
     return "\n".join(lines)
 
 

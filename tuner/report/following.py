@@ -72,6 +72,7 @@ class Following:
         self.trial_seconds: list[float] = []
         self._names: list[str] = []
         self._minimize = True
+        self._told_before: set[str] = set()
         self._first: dict[int, tuple[float, str]] = {}  # trial -> its first objective
 
     def take(self, event: Event) -> str | None:
@@ -106,6 +107,7 @@ class Following:
                 trying.made += not event.cached
                 trying.reused += event.cached
                 trying.does(event.step)
+                return self._notices(event)
             case MeasureStarted():
                 trying.does(f"measuring {event.evaluator}")
             case Measured() if event.split == "dev":
@@ -125,6 +127,13 @@ class Following:
             case _:
                 pass
         return None
+
+    def _notices(self, event: StageFinished) -> str | None:
+        """What a pass told of its result, once in a command: candidates share data and lengths."""
+        told = [f"{event.step}: {text}" for text in event.notices]
+        new = [line for line in dict.fromkeys(told) if line not in self._told_before]
+        self._told_before.update(new)
+        return "\n".join(new) or None
 
     def _started(self, event: StudyStarted) -> str:
         self.limit, self.max_time = event.settings["trials"], event.settings["max_time"]

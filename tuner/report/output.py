@@ -17,41 +17,42 @@ from typing import Any
 
 from evaluators.base import Artifact
 from search_spaces.space import Space
-from tuner.execution.making import LostInput
 from tuner.pipeline import store_owner
-from tuner.pipeline.store import intact
+from tuner.report.model_folder import put_file, put_model
 from tuner.report.recipe import recipe_text
 from tuner.report.why import reasons, why_json
 from tuner.review.shortfall import Shortfall, prices_json, shortfall_of
 from tuner.study.api import Study, Trial
 from tuner.study.reader import StudyReader
 
-_MARK = ".tune.json"  # in model/: which trial's model it is
-
 
 class OutputError(Exception):
     """The answer's folder cannot be written, for a reason that a person understands."""
 
 
-def write_answer(folder: Path, study: Study, space: Space, artifact: Artifact) -> None:
+def write_answer(
+    folder: Path, study: Study, space: Space, artifact: Artifact, source: Artifact
+) -> None:
     """Write `model/`, `recipe.yaml`, `summary.json` and `pareto.csv` of the best trial.
 
-    A model that is there already is left as it is when it is the same trial's. One that comes out
-    of a store is read first, and compared with what was stored. OutputError; LostInput where the
-    model was damaged: it is out of the way now, and can be made again.
+    `source`: the model that came in. A model that is there already is left as it is when it is
+    the same trial's. One that comes out of a store is read first, and compared with what was
+    stored. OutputError; LostInput where the model was damaged: it is out of the way now, and can
+    be made again.
     """
     best = study.best
     assert best is not None, "there is an answer only where something is feasible"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _clear_away(folder)
-        _put_model(folder / "model", artifact, f"{study.name}/{best.number}/{best.row.candidate}")
+        identity = f"{study.name}/{best.number}/{best.row.candidate}"
+        put_model(folder, artifact, source, space.model, identity)
         comment = f"trial {best.number} of the study {study.name}"
         if space.build_only:
             comment += "\nbuilt with --build-only: give it again, unless this machine can run it"
-        _put(folder / "recipe.yaml", recipe_text(space, best.row.steps, comment, folder))
-        _put(folder / "summary.json", json.dumps(summary(study), indent=2, ensure_ascii=False))
-        _put(folder / "pareto.csv", pareto_csv(study))
+        put_file(folder / "recipe.yaml", recipe_text(space, best.row.steps, comment, folder))
+        put_file(folder / "summary.json", json.dumps(summary(study), indent=2, ensure_ascii=False))
+        put_file(folder / "pareto.csv", pareto_csv(study))
     except OSError as error:
         raise _cannot_write(folder, error) from error
 
@@ -60,7 +61,7 @@ def write_summary(folder: Path, study: Study) -> None:
     """Write `summary.json` alone: where nothing fits it says what would. OutputError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _put(folder / "summary.json", json.dumps(summary(study), indent=2, ensure_ascii=False))
+        put_file(folder / "summary.json", json.dumps(summary(study), indent=2, ensure_ascii=False))
     except OSError as error:
         raise _cannot_write(folder, error) from error
 
@@ -72,7 +73,7 @@ def write_report(folder: Path, study: Study, reader: StudyReader) -> None:
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _put(folder / "report.html", render(collect(study, reader)))
+        put_file(folder / "report.html", render(collect(study, reader)))
     except OSError as error:
         raise _cannot_write(folder, error) from error
 
@@ -99,6 +100,7 @@ def summary(study: Study) -> dict[str, Any]:
     shortfall = Shortfall() if fits else shortfall_of(study)
     return {
         "study": study.name,
+        **({"test_model": True} if study.info.space.get("test_model") else {}),
         "stopped": study.stop_reason,
         "space": {k: v for k, v in study.info.space.items() if k != "text"},
         "objectives": [o["text"] for o in study.info.objectives],
@@ -110,6 +112,7 @@ def summary(study: Study) -> dict[str, Any]:
         "failed": len(study.failures),
         "seconds": study.seconds,
         "chosen": None if best is None else trial_json(best),
+        "notices": [] if best is None else list(study.notices(best.number)),
         "confirmed": None if confirmed is None else asdict(confirmed),
         "bracket": [asdict(study.confirmations[n]) for n in study.orders[1]],
         "order_changed": study.orders[0] != study.orders[1],
@@ -163,56 +166,6 @@ def pareto_csv(study: Study) -> str:
 def _cell(parameters: Mapping[str, Any], name: str) -> Any:
     value = parameters.get(name, "")
     return "+".join(map(str, value)) if isinstance(value, list) else value
-
-
-def _put_model(target: Path, artifact: Artifact, identity: str) -> None:
-    mark = target / _MARK
-    if mark.is_file() and json.loads(mark.read_text(encoding="utf-8")).get("trial") == identity:
-        return
-    if not intact(artifact.path):
-        raise LostInput("the answer", artifact.path)
-    fresh = _fresh(target)
-    try:
-        _copy(artifact.path, fresh)
-        _put(fresh / _MARK, json.dumps({"trial": identity}))
-        if target.exists():
-            shutil.rmtree(target)
-        fresh.rename(target)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """A copy, as the store's files must not be edited. OSError: the first of several."""
-    failed: list[OSError] = []
-
-    def copy(one: str, other: str) -> str:
-        try:
-            return shutil.copy2(one, other)
-        except OSError as error:
-            failed.append(error)
-            raise
-
-    try:
-        shutil.copytree(source, target, copy_function=copy)
-    except shutil.Error:
-        if failed:
-            raise failed[0] from None
-        raise
-
-
-def _put(path: Path, text: str) -> None:
-    fresh = _fresh(path)
-    try:
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
-
-
-def _fresh(path: Path) -> Path:
-    """A name beside it to write to, that says whose it is."""
-    return path.with_name(f".{path.name}-{store_owner.new_name()}")
 
 
 def _clear_away(folder: Path) -> None:

@@ -13,7 +13,9 @@ from typing import Any
 import yaml
 
 from search_spaces.data import DataSpec
+from search_spaces.data_locations import Location
 from search_spaces.functions import FunctionMetric
+from search_spaces.references import Reference
 from search_spaces.space import Space, steps_of
 
 Json = Mapping[str, Any]
@@ -23,7 +25,7 @@ def recipe_text(space: Space, steps: Sequence[Json], comment: str, folder: Path)
     """The recipe as YAML; paths are relative to `folder`, where it will lie."""
     recipe: dict[str, Any] = {
         "name": f"{space.name}-recipe",
-        "model": _model(space, folder),
+        "model": _model(space.model, folder),
         "task": space.task,
     }
     if space.data is not None:
@@ -35,29 +37,47 @@ def recipe_text(space: Space, steps: Sequence[Json], comment: str, folder: Path)
         "constraints": [c.text for c in space.constraints],
         "search": {"strategy": "grid", "seed": space.search.seed},
     }
-    if not space.limits.fidelity:
-        recipe["limits"] = {"fidelity": False}
+    off = [name for name in ("fidelity", "faults") if not getattr(space.limits, name)]
+    if off:
+        recipe["limits"] = dict.fromkeys(off, False)
     text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=96)
     return "".join(f"# {line}\n" for line in comment.splitlines()) + text
 
 
-def _model(space: Space, folder: Path) -> str:
-    path = space.model.path
-    return space.model.text if path is None else _relative(path, folder)
+def _model(model: Reference, folder: Path) -> str | dict[str, Any]:
+    """Of an adapter its base too, whatever its own configuration says by then."""
+    text = model.text if model.path is None else _relative(model.path, folder)
+    return text if model.base is None else {"adapter": text, "base": _model(model.base, folder)}
 
 
 def _data(data: DataSpec, folder: Path) -> dict[str, Any]:
-    files = {role: _relative(path, folder) for role, path in data.files}
+    files: dict[str, list[Any]] = {}
+    for role, where in data.files:
+        files.setdefault(role, []).append(_location(where, folder))
+    places = {role: found[0] if len(found) == 1 else found for role, found in files.items()}
     result: dict[str, Any] = {
-        "files": files["all"] if set(files) == {"all"} else files,
-        "template": data.template,
+        "files": places["all"] if set(places) == {"all"} else places,
     }
-    if data.label is not None:
+    if data.chat is None:
+        result["template"] = data.template
+    else:
+        result["chat"] = data.chat.to_json()
+    if data.label is not None and (data.chat is None or data.chat.messages is None):
         result["label"] = data.label
     if "all" in files:
         result["split"] = dict(data.split)
         result["seed"] = data.seed
     return result
+
+
+def _location(where: Location, folder: Path) -> str | dict[str, Any]:
+    """What lies elsewhere stays there; the folder of a data set is a path like others."""
+    if isinstance(where, Path):
+        return _relative(where, folder)
+    plain = where.plain()
+    if isinstance(plain, str) or not Path(plain["hub"]).is_absolute():
+        return plain
+    return plain | {"hub": _relative(Path(plain["hub"]), folder)}
 
 
 def _options(evaluator: str, space: Space, folder: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 from search_spaces.vocabulary import ParameterSpec, PassSpec, SearchRange
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9_./~][\w./~@=:+#-]*")
 _WIDTH = 80
 _NOT_TEXT = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
 
@@ -60,6 +61,12 @@ def yaml_value(value: Any) -> str:
         plain = _PLAIN.fullmatch(value) and value.lower() not in _NOT_TEXT
         return value if plain else json.dumps(value, ensure_ascii=False)
     return json.dumps(value)
+
+
+def yaml_path(text: str) -> str:
+    """A path or a reference to a model: as it is where that is sure to be read as text."""
+    sure = _PLAIN_PATH.fullmatch(text) and "/" in text and not text.endswith(":")
+    return text if sure else yaml_value(text)
 
 
 def _float(value: float) -> str:

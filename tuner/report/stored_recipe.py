@@ -35,7 +35,7 @@ def recipe_of(study: Study, trial: Trial) -> str | None:
     baseline = set(_in_baseline(space.get("pipeline")))
     recipe: dict[str, Any] = {
         "name": f"{space.get('name') or info.space.get('name') or 'study'}-recipe",
-        "model": str(info.space.get("model") or space.get("model")),
+        "model": _model(space.get("model"), info.space.get("model")),
         "task": task,
     }
     recipe |= {key: space[key] for key in ("data",) if key in space}
@@ -48,6 +48,12 @@ def recipe_of(study: Study, trial: Trial) -> str | None:
         "search": {"strategy": "grid", "seed": info.settings.get("seed") or 0},
     }
     return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=96)
+
+
+def _model(written: Any, used: Any) -> Any:
+    """The model that was used, which a command line may have named; an adapter with its base."""
+    on_a_base = isinstance(written, Mapping) and used in (None, written.get("adapter"))
+    return dict(written) if on_a_base else str(used or written)
 
 
 def _step(step: Json, baseline: set[str]) -> str | dict[str, Any]:

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search_spaces.candidates import SOURCE_FORMAT
 from search_spaces.data import DataError, template_parts
 from search_spaces.problems import SpaceError
 from search_spaces.vocabulary import PassSpec
@@ -54,7 +53,7 @@ _PACKAGES = {
 
 def usage_of(study: Study, trial: Trial) -> Usage | None:
     """How to run the trial's model; None where a pass that is not installed made it."""
-    found = _format(trial)
+    found = _format(study, trial)
     if found not in _LIBRARIES:
         return None
     snippet = snippet_of(found, *_question(study))
@@ -73,6 +72,11 @@ def snippet_of(model_format: str, task: str, prompt: str, labels: Sequence[str])
     return whole.replace("PROMPT_AND_LABELS\n", values)
 
 
+def source_format_of(study: Study) -> str:
+    """The format of the model that came in; studies of before it was kept had checkpoints only."""
+    return str(study.info.space.get("model_format") or "hf")
+
+
 def pass_helps() -> dict[str, str]:
     """What every pass that is installed does, in a sentence."""
     return {name: spec.help for name, spec in _installed().items()}
@@ -85,9 +89,9 @@ def _installed() -> Mapping[str, PassSpec]:
         return {}
 
 
-def _format(trial: Trial) -> str:
+def _format(study: Study, trial: Trial) -> str:
     """The format of the trial's model; "" where it is of a pass that is not installed."""
-    passes, found = _installed(), SOURCE_FORMAT
+    passes, found = _installed(), source_format_of(study)
     for step in trial.row.steps:
         spec = passes.get(step["pass"])
         found = "" if spec is None else spec.gives or found
@@ -135,7 +139,7 @@ text = PROMPT.format_map(Row())
 _GENAI = "import numpy as np\nimport onnxruntime_genai as og\n"
 _TORCH = "import torch\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n"
 _PEFT = """import torch
-from peft import AutoPeftModelForCausalLM
+from peft import AutoPeftModelForCausalLM, PeftConfig
 from transformers import AutoTokenizer
 """
 _ONNX = """import json, os
@@ -179,7 +183,8 @@ model = AutoModelForCausalLM.from_pretrained(MODEL).eval()
 """
 
 _OPEN_PEFT = """
-tokenizer = AutoTokenizer.from_pretrained(MODEL)
+base = PeftConfig.from_pretrained(MODEL).base_model_name_or_path
+tokenizer = AutoTokenizer.from_pretrained(base)
 model = AutoPeftModelForCausalLM.from_pretrained(MODEL).eval()
 """
 

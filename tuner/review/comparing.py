@@ -19,16 +19,19 @@ from evaluators.measure import MEASURE_JOB
 from evaluators.statistics import LEVEL
 from evaluators.timed import TimedEvaluator
 from evaluators.verdicts import difference
-from search_spaces.candidates import SOURCE_FORMAT, digest
+from search_spaces.candidates import digest
+from search_spaces.references import Reference
+from search_spaces.vocabulary import ADAPTER
 from tuner.execution.job import Job
 from tuner.execution.making import Maker
 from tuner.execution.workers import Workers
 from tuner.passes import all_passes
 from tuner.pipeline.plan import library_versions
 from tuner.pipeline.store import Draft, Store
+from tuner.review.stored_space import stored_space
 from tuner.study.api import Study, Trial
 from tuner.study.reader import StudyReader
-from tuner.study.rows import MeasurementRow, MetricRow
+from tuner.study.rows import MeasurementRow, MetricRow, StageRow
 
 Json = dict[str, Any]
 
@@ -183,7 +186,8 @@ class _Sessions:
 
 def artifact_of(study: Study, trial: Trial, store: Store) -> Artifact:
     """A trial's model. CannotCompare where it is no longer in the store."""
-    passes, model = all_passes(), _source(study)
+    passes, fetched = all_passes(), None
+    made: list[tuple[StageRow, Path]] = []
     for stage in sorted(study.stages(trial.number), key=lambda s: s.position):
         entry = store.get(stage.key)
         if entry is None:
@@ -191,19 +195,33 @@ def artifact_of(study: Study, trial: Trial, store: Store) -> Artifact:
                 f"the model of trial {trial.number} is not in the store {store.root} (its stage "
                 f"{stage.step} is missing); say where it is with --store, or run the space again"
             )
-        gives = passes[stage.pass_name].spec.gives if stage.position >= 0 else SOURCE_FORMAT
-        model_format = gives or (SOURCE_FORMAT if model is None else model.format)
-        base = model if model_format == "adapter" else None
-        model = Artifact(model_format, entry.output, base)
+        if stage.position < 0:
+            fetched = entry.output
+        else:
+            made.append((stage, entry.output))
+    model = _source(study, fetched)
+    for stage, folder in made:
+        came_in = "hf" if model is None else model.format
+        model_format = passes[stage.pass_name].spec.gives or came_in
+        model = Artifact(model_format, folder, model if model_format == ADAPTER else None)
     if model is None:
         raise CannotCompare(f"trial {trial.number} has no model that can be found")
     return model
 
 
-def _source(study: Study) -> Artifact | None:
-    """The model that came in, where it is a local folder."""
-    folder = Path(str(study.info.space.get("model", ""))).expanduser()
-    return Artifact(SOURCE_FORMAT, folder) if folder.is_dir() else None
+def _source(study: Study, fetched: Path | None) -> Artifact | None:
+    """The model that came in, where it is a local folder or was fetched into the store."""
+    space = stored_space(study).space
+    return None if space is None else _whole(space.model, fetched)
+
+
+def _whole(reference: Reference, fetched: Path | None) -> Artifact | None:
+    """A model with the base of an adapter; None where a part of it is not here."""
+    base = None if reference.base is None else _whole(reference.base, fetched)
+    path = reference.path or fetched
+    if path is None or not path.is_dir() or (base is None) != (reference.base is None):
+        return None
+    return Artifact(reference.format, path, base)
 
 
 def _options(

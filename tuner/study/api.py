@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner.search.front import choose, in_order, reordered
-from tuner.study.events import BASELINE
+from tuner.study.events import BASELINE, TWIN
 from tuner.study.reader import StudyReader
 from tuner.study.rows import (
     ConfirmedRow,
@@ -235,6 +235,17 @@ class Study:
         if number is not None and "_stages" not in self.__dict__:
             return self._reader.stages(self.name, number)
         return [s for s in self._stages if number is None or s.number == number]
+
+    def notices(self, number: int) -> tuple[str, ...]:
+        """What passes told of a trial's stages, such as how many texts were cut; `step: text`."""
+        events = self._reader.events_of_kind(self.name, "stage_finished", number)
+        told = (
+            f"{event.body['step']}: {text}"
+            for event in events
+            if event.body["position"] < TWIN  # what the model is made of
+            for text in event.body.get("notices", ())
+        )
+        return tuple(dict.fromkeys(told))
 
     def losses(self, trial: Trial) -> tuple[float, ...]:
         """A trial's objectives as numbers to be minimised."""

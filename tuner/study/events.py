@@ -84,6 +84,7 @@ class StageFinished:
     peak_memory: int | None  # bytes
     log: str | None
     share: float = 1.0  # of its training
+    notices: tuple[str, ...] = ()  # what its pass told of the result: sentences
 
 
 @dataclass(frozen=True, slots=True)

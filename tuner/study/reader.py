@@ -154,11 +154,12 @@ class StudyReader:
             rows = connection.execute(query.limit(limit)).all()
         return [rows_of.event_row(r) for r in rows]
 
-    def events_of_kind(self, study: str, kind: str) -> list[EventRow]:
-        """The log's events of one kind, such as "warm_started", in order."""
+    def events_of_kind(self, study: str, kind: str, number: int | None = None) -> list[EventRow]:
+        """The log's events of one kind, such as "warm_started", in order; of all trials or one."""
         table = schema.events
         with self._study(study) as (connection, study_id):
             query = _rows(table, study_id).where(table.c.kind == kind).order_by(table.c.id)
+            query = query if number is None else query.where(table.c.number == number)
             rows = connection.execute(query).all()
         return [rows_of.event_row(r) for r in rows]
 

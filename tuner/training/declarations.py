@@ -164,6 +164,14 @@ def _text_parameters() -> tuple[ParameterSpec, ...]:
             applies={"loss": ("label",)},
         ),
         ParameterSpec(
+            "packing",
+            bool,
+            False,
+            "String all texts together, each with its end, and cut that into pieces of max_length.",
+            applies={"loss": ("full",)},
+            later=True,
+        ),
+        ParameterSpec(
             "max_length",
             int,
             512,

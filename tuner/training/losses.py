@@ -22,7 +22,8 @@ def token_loss(model: Any, batch: Sequence[Example]) -> Any:
 
     width = max(len(example.ids) for example in batch)
     ids = [example.ids + [0] * (width - len(example.ids)) for example in batch]
-    before = [range(example.start - 1, len(example.ids) - 1) for example in batch]
+    learned = [example.places for example in batch]
+    before = [[place - 1 for place in places] for places in learned]
     kept = sorted({position for positions in before for position in positions})
     column = {position: i for i, position in enumerate(kept)}
     logits = model(
@@ -32,7 +33,8 @@ def token_loss(model: Any, batch: Sequence[Example]) -> Any:
     ).logits
     rows = [row for row, positions in enumerate(before) for _ in positions]
     columns = [column[position] for positions in before for position in positions]
-    wanted = [token for example in batch for token in example.ids[example.start :]]
+    pairs = zip(batch, learned, strict=True)
+    wanted = [example.ids[place] for example, places in pairs for place in places]
     return _cross_entropy(logits[rows, columns].float(), wanted, _shares(batch))
 
 

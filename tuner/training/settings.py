@@ -36,6 +36,7 @@ class Training(FromParameters):
     max_grad_norm: float
     loss: str
     learn_end: bool
+    packing: bool
     max_length: int
     seed: int
 

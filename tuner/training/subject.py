@@ -68,7 +68,7 @@ def prepare(context: StageContext, settings: Training, load: LoadCausal = load_c
     if is_encoder(context.model.path):
         return _classifier(context, settings)
     tokenizer = load_tokenizer(context.model.path)
-    examples = read_examples(tokenizer, context.data, settings)
+    examples = read_examples(tokenizer, context.data, settings, context.tell)
     return Subject(load(context.model).to(device()), examples, token_loss)
 
 
@@ -82,7 +82,7 @@ def _classifier(context: StageContext, settings: Training) -> Subject:
     tokenizer = load_tokenizer(folder)
     limit = longest_text(tokenizer, model.config, settings.max_length)
     numbers = {name: i for i, name in enumerate(names)}
-    examples = read_labelled(tokenizer, data, rows, numbers, limit)
+    examples = read_labelled(tokenizer, data, rows, numbers, limit, context.tell)
     padding = model.config.pad_token_id or 0
     return Subject(model, examples, label_loss(padding), names, classifier_head(model))
 

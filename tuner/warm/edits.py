@@ -136,7 +136,7 @@ def _changes(before: Json, after: Json) -> Iterator[str]:
     yield from _mapping("functions", before, after, _function)
     yield from _objectives(before.get("objectives", ()), after.get("objectives", ()))
     yield from _constraints(before.get("constraints", ()), after.get("constraints", ()))
-    for name in ("task", "build_only", "fidelity"):
+    for name in ("task", "build_only", "fidelity", "faults"):
         yield from _value(name, before.get(name), after.get(name))
     for name, value in after.get("search", {}).items():
         yield from _value(name, before.get("search", {}).get(name), value)

@@ -201,7 +201,7 @@ class Sorter:
     def _with_twin(self, candidate: Candidate) -> list[tuple[Stage, ...]]:
         """The stages of a candidate, and of its un-tuned twin with little training and with all."""
         forms = [self._keys.stages(candidate)]
-        twin = twin_of(candidate, baseline_candidate(self._new.space))
+        twin = twin_of(candidate, baseline_candidate(self._new.space), self._new.space.model.flow)
         if twin is not None:
             forms += [self._keys.stages(twin.candidate, s) for s in (twin.shares, None)]
         return forms

@@ -1,0 +1,1 @@
+"""Measuring one model, or two beside each other, without a study."""

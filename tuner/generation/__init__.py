@@ -1,0 +1,1 @@
+"""Text from a built model: one answer, or a conversation."""
