@@ -191,7 +191,7 @@ MISTAKES: list[tuple[str, str, str, int | None, str]] = [
     ("max_time unit", "trials: 30", "max_time: 3w", 25, "unknown unit 'w'"),
     ("memory unit", "memory: 4GB", "memory: 4", 26, "did you mean 4GB?"),
     ("memory dimension", "memory: 4GB", "memory: 4ms", 26, "a size: B, KB"),
-    ("limits key", "memory: 4GB", "ram: 4GB", 26, "expected time, memory or fidelity"),
+    ("limits key", "memory: 4GB", "ram: 4GB", 26, "expected time, memory, fidelity or faults"),
     ("fidelity", "memory: 4GB", "fidelity: some", 26, "found the text 'some', expected true or"),
     ("search list", "{strategy: tpe, trials: 30, seed: 7}", "[tpe]", 25, "found a list"),
 ]
