@@ -8,7 +8,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 tune: .venv/.installed
 	$(BIN)/tune --space search_spaces/quickstart.yaml --constraint 'latency<200ms'
 
+# Compiled once: the suite starts hundreds of processes, which would else compile it each time
+# where Python is told to write no bytecode.
 test: check
+	$(BIN)/python -m compileall -q tuner evaluators search_spaces
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/.installed-dev
