@@ -80,8 +80,10 @@ def _try(one: FileCoverage, configs: Path, work: Path, build_only: bool) -> Trie
     built = (folder / "answer" / "model").is_dir()
     if done.returncode == 0 and built:
         return Tried(name, outcome, 0, round(seconds, 1), "")
-    said = [line for line in done.stderr.splitlines() if line.strip()]
-    reason = " ".join(said[-3:]).replace(str(work), "WORK").replace(str(configs), "")
+    text = done.stdout if "failed" in done.stdout or "feasible" in done.stdout else done.stderr
+    said = [line.strip() for line in text.splitlines() if line.strip()]
+    reason = " ".join(said[:6] if text is done.stdout else said[-3:])
+    reason = reason.replace(str(work), "WORK").replace(str(configs), "")
     return Tried(name, outcome, done.returncode or 1, round(seconds, 1), reason)
 
 

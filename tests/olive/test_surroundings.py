@@ -135,10 +135,19 @@ def test_code_precision_and_fixed_shapes_of_a_model_are_left_out_by_name(
         dummy_inputs_func="f",
     )
     assert kinds(described(input_model=told)) == {
-        "input_model.load_kwargs.trust_remote_code": Kind.OMITTED,
+        "input_model.load_kwargs.trust_remote_code": Kind.ASIDE,
         "input_model.load_kwargs.torch_dtype": Kind.OMITTED,
         "input_model.io_config": Kind.OMITTED,
         "input_model.dummy_inputs_func": Kind.ASIDE,
+    }
+
+
+def test_code_of_a_models_own_is_missed_where_transformers_may_not_have_it(
+    described: Described,
+) -> None:
+    told = model(model_path="someone/other", load_kwargs={"trust_remote_code": True})
+    assert kinds(described(input_model=told)) == {
+        "input_model.load_kwargs.trust_remote_code": Kind.OMITTED
     }
 
 

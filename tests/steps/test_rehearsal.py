@@ -28,7 +28,7 @@ metrics:
   accuracy: {{}}
   latency: {{processes: 5}}
 objectives: [minimize latency]
-constraints: ["accuracy>=0.9", "size<1GB"]
+constraints: ["accuracy>=0.9", "size<1GB", "size<=baseline-1%"]
 search: {{trials: 40}}
 """
 
@@ -83,6 +83,7 @@ def test_what_random_weights_cannot_hold_is_left_out_by_name(
     assert not space.limits.faults
     assert not space.limits.fidelity
     assert any("accuracy>=0.9" in notice for notice in notices)
+    assert any("size<=baseline-1%" in notice for notice in notices)
 
 
 def test_rows_are_made_up_where_the_data_is_not_here(tiny_phi3: Path, tmp_path: Path) -> None:

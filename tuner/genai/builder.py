@@ -15,6 +15,7 @@ from typing import Any
 from evaluators.base import Artifact
 from search_spaces.problems import hint
 from search_spaces.vocabulary import Value
+from tuner.genai.architectures import adapt
 from tuner.genai.errors import Unbuildable
 from tuner.genai.legality import refuse_model
 from tuner.genai.options import builder_options
@@ -78,7 +79,9 @@ def _run(source: Path, parameters: Mapping[str, Value], output: Path) -> None:
     with TemporaryDirectory() as cache_folder:
         arguments = (None, str(source), str(output), *where, cache_folder)
         try:
-            create_model(*arguments, **parse_extra_options(*arguments, options))
+            told = parse_extra_options(*arguments, options)
+            adapt(told["hf_details"]["hf_config"])
+            create_model(*arguments, **told)
         except NotImplementedError as error:
             raise Unbuildable(
                 f"the GenAI model builder does not know {architecture(source)}, or not with these "

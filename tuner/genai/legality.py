@@ -13,6 +13,7 @@ from typing import Any
 
 from search_spaces.problems import listed
 from search_spaces.vocabulary import Value
+from tuner.genai.architectures import refusal
 from tuner.genai.errors import Unbuildable
 from tuner.genai.parameters import BLOCKS, STATIC_CACHES
 
@@ -152,11 +153,10 @@ def _list(parameters: Parameters, name: str) -> tuple[str, ...]:
 
 def refuse_model(config: Mapping[str, Any], parameters: Parameters) -> None:
     """Unbuildable where this model (its config.json) cannot be built or opened with these."""
-    if config.get("model_type") == "olmo":
-        raise Unbuildable(
-            "the builder's graph of OLMo gives other answers than the model (its norm has no "
-            "weights, which the builder does not heed); OLMo cannot be built"
-        )
+    architecture = next(iter(config.get("architectures") or ()), None)
+    unknown = None if architecture is None else refusal(str(architecture))
+    if unknown is not None:
+        raise Unbuildable(unknown)
     if "quantization_config" in config:
         _refuse_packed(parameters)
     if parameters["precision"] != "int4":

@@ -19,7 +19,7 @@ from search_spaces.references import Reference
 from tuner.models.architectures import guess
 from tuner.models.errors import ModelError
 
-_VERSION = 1
+_VERSION = 2
 """Part of the identity of what is written: raise it when the same configuration gives another."""
 
 _FOLDER = "test-models"
@@ -107,12 +107,14 @@ def _text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _write(config: Mapping[str, Any], folder: Path) -> None:
     """Write beside it first: what is there is whole."""
-    from tuner.models.tiny import write_tiny
+    from tuner.models.tiny import POSITIONS, shrink, write_tiny
 
+    # As the model's own, the window is longer than what is tried: GenAI refuses texts beyond it.
+    window = {"sliding_window": POSITIONS} if shrink(config).get("sliding_window") else {}
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(mkdtemp(prefix=".", dir=folder.parent))
     try:
-        write_tiny(config, fresh)
+        write_tiny(config, fresh, **window)
         (fresh / "chat_template.jinja").write_text(_CHAT_TEMPLATE, encoding="utf-8")
         fresh.chmod(0o755)
         if not folder.exists():

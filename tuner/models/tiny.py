@@ -192,6 +192,8 @@ def _heads(full: Mapping[str, Any]) -> dict[str, Any]:
         tiny["head_dim"] = _head(full) * (1 if size * heads == hidden else 2)
         if full.get("query_pre_attn_scalar") == size:
             tiny["query_pre_attn_scalar"] = tiny["head_dim"]
+    elif "head_dim" in full:  # HunYuan's models do not work it out
+        tiny["head_dim"] = _head(full)
     return tiny
 
 
@@ -228,7 +230,15 @@ def _rope(rope: Mapping[str, Any], head: int) -> dict[str, Any]:
     for name in ("short_factor", "long_factor"):
         if name in tiny:
             tiny[name] = list(tiny[name])[: turned // 2]
+    if sections := tiny.get("mrope_section"):
+        tiny["mrope_section"] = _shared_out(turned // 2, len(sections))
     return tiny
+
+
+def _shared_out(total: int, parts: int) -> list[int]:
+    """A number as so many about equal ones; the first takes what is left."""
+    each = total // parts
+    return [total - each * (parts - 1), *[each] * (parts - 1)]
 
 
 def _tokens(full: Mapping[str, Any], encoder: bool) -> dict[str, Any]:

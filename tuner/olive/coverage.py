@@ -28,7 +28,7 @@ from tuner.registry import vocabulary
 _SUFFIXES = (".json", ".yaml", ".yml")
 _WRONG = "configs with mistakes"
 _UNFIT = "passes that do not fit together here"
-_NO_DEVICE = "built, not measured: no such device here"
+_NO_DEVICE = "no such device here: built for the CPU, or built and not measured"
 
 
 class Reach(StrEnum):

@@ -248,7 +248,8 @@ def _loading(draft: Draft, setting: Setting) -> None:
         if value is None or key == "revision":
             continue
         if key == "trust_remote_code":
-            kind = Kind.OMITTED if value else Kind.ASIDE
+            known = draft.model is not None and sort_of(draft.model) is not None
+            kind = Kind.OMITTED if value and not known else Kind.ASIDE
             draft.omit(inner, kind, f"{REMOTE_CODE}, transformers' own is", REMOTE_CODE)
         elif key in _LOADING_ASIDE:
             draft.omit(inner, Kind.ASIDE, _LOADING_ASIDE[key], "loading of checkpoints")

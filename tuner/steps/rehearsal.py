@@ -54,6 +54,10 @@ def rehearsal(space: Space, words: Vocabulary, cache: Path) -> tuple[Space, tupl
     if quality:
         texts = listed([c.text for c in quality], "and")
         notices.append(f"random weights say nothing of {texts}: left out")
+    beside = [c for c in space.constraints if c not in quality and c.limit.relative]
+    if beside:
+        texts = listed([c.text for c in beside], "and")
+        notices.append(f"what a tiny model costs beside another says nothing of {texts}: left out")
     asked = {o.metric for o in space.objectives if o.statistic is not None}
     asked |= {c.metric for c in space.constraints if c.statistic is not None}
     pipeline = tuple(map(_item, space.pipeline))
@@ -70,7 +74,7 @@ def rehearsal(space: Space, words: Vocabulary, cache: Path) -> tuple[Space, tupl
             name: _options(options, whole=bool(asked & _metrics(name, words)))
             for name, options in space.evaluators.items()
         },
-        constraints=tuple(c for c in space.constraints if c not in quality),
+        constraints=tuple(c for c in space.constraints if c not in quality and c not in beside),
         search=replace(space.search, trials=trials),
         limits=replace(space.limits, fidelity=False, faults=False),
         test_model=True,

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from search_spaces.problems import hint
+from search_spaces.problems import hint, short
 from search_spaces.vocabulary import PassSpec
+from tuner.genai.architectures import refusal_of_model
 from tuner.olive.config import OlivePass, Setting
 from tuner.olive.draft import Draft, Kind, Omission, StepDraft
 from tuner.olive.passes import (
@@ -80,6 +81,9 @@ TRANSLATORS: Mapping[str, Translator] = {
 WIKITEXT = {"hub": "Salesforce/wikitext", "subset": "wikitext-2-raw-v1", "split": "train"}
 """The rows that Olive measures on where a config names none."""
 
+UNKNOWN_TO_THE_BUILDER = "architectures that the GenAI builder cannot build"
+_OF_THE_BUILDER = ("genai_builder", "multi_lora")
+
 _BY_PLAIN = {name.casefold(): name for name in PASSES}
 
 
@@ -104,6 +108,7 @@ def work_on(draft: Draft) -> Work:
         else:
             _several(work, alternatives)
     work.problems.raise_if_any()
+    _refuse_architecture(draft)
     _rows(work)
     draft.omissions = _once(draft.omissions)
     return work
@@ -115,6 +120,17 @@ def _once(omissions: list[Omission]) -> list[Omission]:
     for omission in omissions:
         found.setdefault((omission.where, omission.reason, omission.kind), omission)
     return list(found.values())
+
+
+def _refuse_architecture(draft: Draft) -> None:
+    """Note that the GenAI builder cannot build the model, as far as its name or folder tells."""
+    steps = (step for step in draft.pipeline if isinstance(step, StepDraft))
+    if draft.model is None or not any(step.pass_ in _OF_THE_BUILDER for step in steps):
+        return
+    why = refusal_of_model(draft.model, draft.config.path.parent)
+    if why is not None:
+        model = draft.config.model
+        draft.omit(model.path or model.type, Kind.CANNOT, why, UNKNOWN_TO_THE_BUILDER)
 
 
 def _rows(work: Work) -> None:
@@ -158,7 +174,7 @@ def _spelt(found: OlivePass) -> str:
 def _one(work: Work, found: OlivePass) -> None:
     type_ = _spelt(found)
     if type_ not in TRANSLATORS:
-        message = f"{found.where}: Olive has no pass {found.type!r}{hint(found.type, PASSES)}"
+        message = f"{found.where}: Olive has no pass {short(found.type)}{hint(found.type, PASSES)}"
         work.wrong(found.line, message)
         return
     TRANSLATORS[type_](work, found, type_)
