@@ -41,8 +41,10 @@ def _more(space: Space) -> Json:
     found |= {} if base is None else {"base": base.text}
     found |= {"build_only": True} if space.build_only else {}
     found |= {"test_model": True} if space.test_model else {}
-    return found | ({} if space.limits.fidelity else {"fidelity": False}) | (
-        {} if space.limits.faults else {"faults": False}
+    return (
+        found
+        | ({} if space.limits.fidelity else {"fidelity": False})
+        | ({} if space.limits.faults else {"faults": False})
     )
 
 
