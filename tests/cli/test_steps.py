@@ -123,10 +123,13 @@ def test_a_mistake_is_told_by_the_option_that_has_it(bench: Bench, command: str,
     assert "Traceback" not in found.err
 
 
-def test_a_column_that_is_not_there_is_told_with_the_nearest(bench: Bench) -> None:
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_a_column_that_is_not_there_is_told_with_the_nearest(
+    bench: Bench, dry: tuple[str, ...]
+) -> None:
     found = bench.tune(
         *("quantize", "--model", "phi3", "--algorithm", "gptq"),
-        *("--data", "tones.jsonl", "--template", "{phrases}"),
+        *("--data", "tones.jsonl", "--template", "{phrases}", *dry),
     )
     assert (found.code, "did you mean 'phrase'?" in found.err) == (2, True)
 

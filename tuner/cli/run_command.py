@@ -10,6 +10,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from search_spaces.data import split_names
+from search_spaces.space import Space
 from tuner.cli import spaces
 from tuner.cli.answer_folder import check_folder
 
@@ -119,6 +121,10 @@ def _preview(
     if dry:
         from tuner.steps.outline import Places, outline
 
+        wrong = _wrong_rows(named.space)
+        if wrong is not None:
+            print(f"tune: {wrong}", file=sys.stderr)
+            return 2
         places = Places(arguments.output or f"tuned/{named.space.name}-...", arguments.db)
         for line in outline(named.space, places):
             print(line)
@@ -132,6 +138,19 @@ def _preview(
     more = " --build-only" if named.space.build_only else ""
     print(f"wrote {save}: tune --space {save}{more} does the same", file=sys.stderr)
     return 0
+
+
+def _wrong_rows(space: Space) -> str | None:
+    """Why the rows cannot be used; None where they can, or lie elsewhere and would be fetched."""
+    from search_spaces.data_files import DataError
+
+    if space.data is None or not all(isinstance(place, Path) for _, place in space.data.files):
+        return None
+    try:
+        split_names(space.data)
+    except DataError as error:
+        return str(error)
+    return None
 
 
 def quiet_libraries() -> None:
