@@ -95,8 +95,8 @@ def page(tried: Sequence[Tried], *, build_only: bool) -> str:
     lines = [
         "# Olive configs, run with `--test-model`",
         "",
-        f"{len(tried)} configs, of which {len(run)} are made of passes that are here{how}: "
-        f"{good} of them ran to a model.",
+        f"{len(tried)} configs, of which {len(run)} are made of passes and architectures that are "
+        f"here{how}: {good} of them ran to a model.",
         "",
         *(f"- {count} {name}" for name, count in Counter(one.outcome for one in tried).items()),
         "",
