@@ -98,9 +98,13 @@ class Tuning:
 
     @property
     def _owes_confirmation(self) -> bool:
-        """Whether numbers may flatter: not where there is one candidate, and no data kept back."""
-        kept_back = "test" in self._p.crew.tools.source.data_keys
-        return kept_back or measure(self._p.space).candidates != 1
+        """Whether numbers may flatter: not where there is one candidate, and no data kept back.
+
+        A night's numbers are compared with other nights': they want the second look's, too.
+        """
+        tools = self._p.crew.tools
+        kept_back = "test" in tools.source.data_keys
+        return kept_back or tools.night is not None or measure(self._p.space).candidates != 1
 
     def search(self) -> str:
         """Go on until the budget is spent; why it ended: trials, max_time or exhausted."""
