@@ -119,7 +119,7 @@ def _environment(program: str, folder: Path) -> dict[str, str]:
 
 
 def _record(job: Job, program: str, time: int, seen: Watched, folder: Path, work: Path) -> Json:
-    screen = _clean(seen.screen, work)
+    screen = _clean(seen.screen.replace(str(job.model), "MODEL"), work)
     lines = screen.splitlines()
     return {k: v for k, v in asdict(seen).items() if k != "screen"} | {
         "job": job.name,

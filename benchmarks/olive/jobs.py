@@ -39,6 +39,11 @@ class Job:
     space: str | None = None
     again: bool = False
 
+    @property
+    def model(self) -> str:
+        """The folder of the model."""
+        return str(self.config["input_model"]["model_path"])
+
 
 def jobs(model: Path, data: Path) -> list[Job]:
     """The jobs on a model's folder and a file of rows with `phrase` and `tone`."""
