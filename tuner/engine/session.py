@@ -21,8 +21,7 @@ from search_spaces.space import Space, steps_of
 from search_spaces.vocabulary import Vocabulary
 from tuner.engine.crew import Crew, Tools
 from tuner.engine.tuning import Parts, Tuning
-from tuner.execution.job import Job, Outcome
-from tuner.execution.workers import Workers
+from tuner.execution.local import LocalExecutor
 from tuner.models.resolver import fingerprint
 from tuner.passes import all_passes
 from tuner.pipeline.plan import Source, library_versions
@@ -125,7 +124,7 @@ def open_session(request: Request, stack: ExitStack) -> Session:
         ledger = Ledger(url, choice.name, space.objectives)
     stack.callback(ledger.close)
     executors = [
-        stack.enter_context(_Executor(preload(space, words))) for _ in range(request.workers)
+        stack.enter_context(LocalExecutor(preload(space, words))) for _ in range(request.workers)
     ]
     evaluators = all_evaluators() | function_evaluators(space)
     outlook = StoreOutlook(space, source, all_passes(), evaluators, store)
@@ -200,37 +199,6 @@ def preload(space: Space, words: Vocabulary) -> list[str]:
     specs = [step.spec for step in steps] + [words.evaluators[e] for e in space.evaluators]
     libraries = dict.fromkeys(name for spec in specs for name in spec.libraries)
     return [*(name.replace("-", "_") for name in libraries), *_JOBS]
-
-
-class _Executor:
-    """Runs jobs in worker processes of this machine; the workers start when first needed."""
-
-    def __init__(self, preload: Sequence[str]) -> None:
-        self._preload = preload
-        self._workers: Workers | None = None
-
-    def __enter__(self) -> _Executor:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._workers is not None:
-            self._workers.close()
-
-    def warm_up(self) -> Workers:
-        """Let the workers import what they need while the coordinator goes on."""
-        if self._workers is None:
-            self._workers = Workers(self._preload)
-        return self._workers
-
-    def run(
-        self,
-        job: Job,
-        *,
-        deadline: float | None = None,
-        on_tick: Callable[[], None] | None = None,
-    ) -> Outcome:
-        """Run a job and wait for it."""
-        return self.warm_up().run(job, deadline=deadline, on_tick=on_tick)
 
 
 class _Bus:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from evaluators import all_evaluators, machine
 from evaluators.base import Artifact, Evaluator, Interval, Measurement, MeasurementError
@@ -28,9 +28,9 @@ from search_spaces.paths import content_digest
 from search_spaces.space import Limits
 from search_spaces.vocabulary import Aspect
 from tuner.evaluating.question import Asked, Question
-from tuner.execution.job import Job, Outcome
+from tuner.execution.job import Job
+from tuner.execution.local import LocalExecutor
 from tuner.execution.making import Maker, TrialFailed
-from tuner.execution.workers import Workers
 from tuner.models.hashes import folder_hash
 from tuner.pipeline.plan import library_versions
 from tuner.pipeline.store import Draft, Store
@@ -327,35 +327,8 @@ def bench(question: Question, root: Path, tell: Tell, again: str | None = None) 
     """A bench with worker processes of its own. `root`: of the store."""
     specs = [question.specs[name] for name in question.options]
     modules = dict.fromkeys(name.replace("-", "_") for s in specs for name in s.libraries)
-    with _Executor([*modules, "evaluators.measure"]) as executor:
+    with LocalExecutor([*modules, "evaluators.measure"]) as executor:
         yield Bench(question, Maker(Store(root), executor), tell, again)
-
-
-class _Executor:
-    """Runs jobs in worker processes, which start when the first is needed: much may be known."""
-
-    def __init__(self, preload: Sequence[str]) -> None:
-        self._preload = preload
-        self._workers: Workers | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._workers is not None:
-            self._workers.close()
-
-    def run(
-        self,
-        job: Job,
-        *,
-        deadline: float | None = None,
-        on_tick: Callable[[], None] | None = None,
-    ) -> Outcome:
-        """Run a job and wait for it."""
-        if self._workers is None:
-            self._workers = Workers(self._preload)
-        return self._workers.run(job, deadline=deadline, on_tick=on_tick)
 
 
 def _data_key(question: Question) -> str | None:
